@@ -1,0 +1,1 @@
+"""Words and ports that every other room uses; imports nothing of hansa."""
