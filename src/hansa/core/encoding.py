@@ -32,7 +32,9 @@ def canonical(value: object) -> bytes:
     try:
         return rfc8785.dumps(msgspec.to_builtins(value))
     except (rfc8785.CanonicalizationError, TypeError) as error:
-        raise FormatError(f"the value has no canonical JSON form ({error}); use strings, booleans, finite numbers, lists and objects") from error
+        raise FormatError(
+            f"the value has no canonical JSON form ({error}); use strings, booleans, finite numbers, lists and objects"
+        ) from error
 
 
 def spec_digest(value: object) -> Digest:

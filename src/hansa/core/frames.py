@@ -24,7 +24,9 @@ def unpack(body: bytes, count: int) -> list[memoryview]:
         raise FormatError(f"body of {len(body)} bytes cannot hold {count} parts")
     found, *lengths = struct.unpack_from(f"<I{count}Q", body)
     if found != count or sum(lengths) != len(body) - header:
-        raise FormatError(f"body declares {found} parts of {sum(lengths)} bytes in all, but {count} parts of {len(body) - header} were expected")
+        raise FormatError(
+            f"body declares {found} parts of {sum(lengths)} bytes in all, but {count} parts of {len(body) - header} were expected"
+        )
     view, offset, parts = memoryview(body), header, []
     for length in lengths:
         parts.append(view[offset : offset + length])

@@ -77,11 +77,11 @@ class Transport(Protocol):
     async def request(
         self, peer: Peer, kind: str, body: bytes, *, job: int = 0, round: int = 0, timeout: float = 30.0, max_reply: int = 4 << 20
     ) -> bytes:
-        """Send one signed request. PeerRefused with the peer's sentence; TransportError on silence, wrong certificate or an oversized reply."""
+        """Send one signed request. PeerRefused with the peer's sentence; TransportError on silence, a wrong certificate, a long reply."""
         ...
 
     async def fetch_range(self, peer: Peer, ref: BlobRef, offset: int, length: int, *, timeout: float = 30.0) -> bytes:
-        """Exactly `length` bytes of a blob; TransportError on anything else."""
+        """Exactly `length` bytes of a blob; TransportError otherwise."""
         ...
 
     async def serve(self, handlers: Mapping[str, Handler], blobs: RangeHandler | None = None) -> str:
