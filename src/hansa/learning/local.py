@@ -1,0 +1,183 @@
+"""Local training on torch: from a global model and a site's rows to the change of the weights, reproducible from its arguments.
+
+One flat buffer holds the weights and one the gradients; the module's parameters are views of them. The optimiser then handles a single
+tensor, whatever the architecture, and nothing is rebuilt from call to call.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterator
+from functools import lru_cache
+from typing import NamedTuple
+
+import msgspec
+import numpy as np
+import torch
+from torch.nn import functional
+
+from hansa.core.errors import ConfigError, DataError
+from hansa.learning.examples import Examples
+from hansa.learning.metrics import Evaluation
+from hansa.learning.strategy import LocalTraining
+from hansa.model.architectures import Architecture, Objective, build, check_objective, inputs, layout, outputs
+from hansa.model.layout import Layout
+from hansa.model.state import ModelState, Vector, checked
+
+_CHUNK = 4096
+"""Rows evaluated at once; bounds memory."""
+
+
+def open_device(name: str) -> torch.device:
+    """The device a node declared: cpu, cuda, rocm, xpu or mps; ConfigError when this machine or this torch has none."""
+    cuda = torch.cuda.is_available()
+    present = {
+        "cpu": True,
+        "cuda": cuda and torch.version.hip is None,
+        "rocm": cuda and torch.version.hip is not None,
+        "xpu": torch.xpu.is_available(),
+        "mps": torch.backends.mps.is_available(),
+    }
+    if name not in present:
+        raise ConfigError(f"the device {name!r} is not one of {', '.join(present)}")
+    if not present[name]:
+        raise ConfigError(f"this machine's torch finds no device {name!r}; declare one of {', '.join(d for d in present if present[d])}")
+    return torch.device("cuda" if name == "rocm" else name)
+
+
+def make_deterministic(threads: int) -> None:
+    """Settings of the whole process under which training repeats bit for bit on the same machine; call before the first training."""
+    # cuBLAS reads this when it starts; without it torch refuses deterministic matrix products on such devices.
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.set_num_threads(threads)
+    torch.use_deterministic_algorithms(True)
+
+
+class Placed(NamedTuple):
+    """Rows on a device: features float32 (n, k), labels int64 (n,) for classes or float32 (n,) for numbers."""
+
+    features: torch.Tensor
+    labels: torch.Tensor
+
+
+def place(examples: Examples, device: torch.device) -> Placed:
+    """Copy rows to a device."""
+    return Placed(torch.tensor(examples.features, device=device), torch.tensor(examples.labels, device=device))
+
+
+class TrainingSummary(msgspec.Struct, frozen=True):
+    """What local training saw: optimiser steps, rows of the site, mean loss over all batches, Euclidean norm of the change."""
+
+    steps: int
+    rows: int
+    loss: float
+    norm: float
+
+
+class _Trainable:
+    """A module whose parameters are views of one flat vector, in the layout's order."""
+
+    def __init__(self, architecture: Architecture, device: torch.device) -> None:
+        self.layout: Layout = layout(architecture)
+        self.module = build(architecture).to(device)
+        self.weights = torch.nn.Parameter(torch.zeros(self.layout.size, device=device))
+        self.gradient = torch.zeros(self.layout.size, device=device)
+        self.weights.grad = self.gradient
+        parameters = dict(self.module.named_parameters())
+        for tensor, span in self.layout.spans():
+            parameters[tensor.name].data = self.weights.data[span].view(tensor.shape)
+            parameters[tensor.name].grad = self.gradient[span].view(tensor.shape)
+
+    def load(self, state: ModelState) -> None:
+        if state.layout != self.layout:
+            raise DataError("the model's layout is not that of the job's architecture")
+        self.weights.data.copy_(torch.tensor(state.vector))
+
+
+@lru_cache(maxsize=8)
+def _trainable(architecture: Architecture, device: torch.device) -> _Trainable:
+    return _Trainable(architecture, device)
+
+
+def _targets(architecture: Architecture, objective: Objective, rows: Placed) -> torch.Tensor:
+    """Labels in the shape and type the loss takes; DataError when they do not fit the model."""
+    check_objective(architecture, objective)
+    features, labels = rows
+    if features.shape[1] != inputs(architecture):
+        raise DataError(f"the rows have {features.shape[1]} features, but the model takes {inputs(architecture)}")
+    if objective is Objective.SQUARED:
+        if outputs(architecture) != 1 or labels.dtype != torch.float32:
+            raise DataError("mean squared error needs a model with one output and numeric labels")
+        return labels[:, None]
+    classes = 2 if objective is Objective.BINARY else outputs(architecture)
+    if labels.dtype != torch.int64 or int(labels.min()) < 0 or int(labels.max()) >= classes:
+        raise DataError(f"the labels are not classes 0 to {classes - 1}, which the model distinguishes; look at the schema's label mapping")
+    return labels[:, None].to(torch.float32) if objective is Objective.BINARY else labels
+
+
+def _loss(objective: Objective, outcome: torch.Tensor, targets: torch.Tensor, reduction: str = "mean") -> torch.Tensor:
+    match objective:
+        case Objective.BINARY:
+            return functional.binary_cross_entropy_with_logits(outcome, targets, reduction=reduction)
+        case Objective.CATEGORICAL:
+            return functional.cross_entropy(outcome, targets, reduction=reduction)
+        case Objective.SQUARED:
+            return functional.mse_loss(outcome, targets, reduction=reduction)
+
+
+def _batches(features: torch.Tensor, targets: torch.Tensor, local: LocalTraining, seed: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    """Batches of freshly shuffled passes; the last one of a pass may be smaller."""
+    bits, rows = np.random.PCG64(seed), len(features)
+    left = local.steps or local.epochs * math.ceil(rows / local.batch)
+    while left:
+        # Sorting raw words is a shuffle that no later version of numpy can change.
+        order = np.argsort(bits.random_raw(rows), kind="stable")[: left * local.batch]
+        index = torch.from_numpy(order).to(features.device)
+        shuffled, wanted = features[index], targets[index]
+        for start in range(0, len(order), local.batch):
+            yield shuffled[start : start + local.batch], wanted[start : start + local.batch]
+            left -= 1
+
+
+def train(
+    architecture: Architecture, objective: Objective, state: ModelState, rows: Placed, local: LocalTraining, seed: int
+) -> tuple[Vector, TrainingSummary]:
+    """The change of the weights, float32 (d,), after local training from `state`; equal arguments give equal bits on one machine.
+
+    DataError when rows or labels do not fit the model, FormatError when training diverged. Not to be called from two threads at once.
+    """
+    targets = _targets(architecture, objective, rows)
+    model = _trainable(architecture, rows.features.device)
+    model.load(state)
+    optimiser: torch.optim.Optimizer
+    if local.optimiser == "adam":
+        optimiser = torch.optim.Adam([model.weights], lr=local.rate, weight_decay=local.decay, foreach=False)
+    else:
+        optimiser = torch.optim.SGD([model.weights], lr=local.rate, momentum=local.momentum, weight_decay=local.decay, foreach=False)
+    losses = []
+    for features, wanted in _batches(rows.features, targets, local, seed):
+        loss = _loss(objective, model.module(features), wanted)
+        model.gradient.zero_()
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimiser.step()
+        losses.append(loss.detach())
+    delta = checked(model.weights.detach().cpu().numpy() - state.vector, state.layout.size, "the trained model")
+    mean = float(torch.stack(losses).double().mean())
+    return delta, TrainingSummary(len(losses), len(rows.features), mean, math.sqrt(float(np.square(delta, dtype=np.float64).sum())))
+
+
+@torch.inference_mode()
+def evaluate(architecture: Architecture, objective: Objective, state: ModelState, rows: Placed) -> Evaluation:
+    """Loss and right answers of a model on rows; DataError when they do not fit it."""
+    targets = _targets(architecture, objective, rows)
+    model = _trainable(architecture, rows.features.device)
+    model.load(state)
+    total, correct = 0.0, 0
+    for start in range(0, len(rows.features), _CHUNK):
+        wanted = targets[start : start + _CHUNK]
+        outcome = model.module(rows.features[start : start + _CHUNK])
+        total += float(_loss(objective, outcome, wanted, "none").double().sum())
+        guesses = outcome.argmax(1) if objective is Objective.CATEGORICAL else outcome > 0
+        correct += int((guesses == wanted).sum())
+    return Evaluation(len(rows.features), total, None if objective is Objective.SQUARED else correct)

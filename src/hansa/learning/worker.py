@@ -1,0 +1,174 @@
+"""What a warm worker process does for a node: train and evaluate, with rows kept from call to call.
+
+A call's header is the JSON of a struct below. Its buffers are the model's vector (float32), then, when `attached`, features (float32,
+n * k) and labels (int64 or float32, n), all little-endian. Attached rows are kept under their name, so that later calls need not send
+them. A worker that does not have them, being new or another one of the pool, answers `NeedRows`: repeat the call with the rows attached.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Literal
+
+import msgspec
+import numpy as np
+import torch
+
+from hansa.core.encoding import decode, encode
+from hansa.core.errors import FormatError
+from hansa.learning.examples import Examples
+from hansa.learning.local import Placed, TrainingSummary, evaluate, make_deterministic, open_device, place, train
+from hansa.learning.metrics import Evaluation
+from hansa.learning.strategy import LocalTraining
+from hansa.model.architectures import Architecture, Linear, Objective, initial, layout
+from hansa.model.state import ModelState
+
+_MOST_SETS = 16
+"""Data sets kept; the one unused for longest gives way."""
+
+
+class Rows(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A data set by name (best its digest: another content needs another name), rows n, features k, and its labels' type."""
+
+    name: str
+    count: int
+    width: int
+    labels: Literal["int64", "float32"]
+
+    @classmethod
+    def of(cls, name: str, examples: Examples) -> Rows:
+        count, width = examples.features.shape
+        return cls(name, count, width, "int64" if examples.labels.dtype == np.int64 else "float32")
+
+
+class LoadCall(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Kind `load`: keep rows; buffers features, labels."""
+
+    rows: Rows
+
+
+class TrainCall(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Kind `train`: local training; buffers vector[, features, labels]; answers Trained and the delta (float32), or NeedRows."""
+
+    architecture: Architecture
+    objective: Objective
+    local: LocalTraining
+    seed: int
+    rows: Rows
+    attached: bool = False
+
+
+class EvaluateCall(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Kind `evaluate`; buffers vector[, features, labels]; answers Evaluated, or NeedRows."""
+
+    architecture: Architecture
+    objective: Objective
+    rows: Rows
+    attached: bool = False
+
+
+class NeedRows(msgspec.Struct, frozen=True, tag="need-rows"):
+    """This worker does not have the rows: attach them."""
+
+    name: str
+
+
+class Loaded(msgspec.Struct, frozen=True, tag="loaded"):
+    count: int
+
+
+class Trained(msgspec.Struct, frozen=True, tag="trained"):
+    summary: TrainingSummary
+
+
+class Evaluated(msgspec.Struct, frozen=True, tag="evaluated"):
+    evaluation: Evaluation
+
+
+Answer = Loaded | Trained | Evaluated | NeedRows
+Reply = tuple[bytes, list[bytes]]
+
+
+def read_answer(header: bytes) -> Answer:
+    """The struct in an answer's header."""
+    return decode(header, Answer)  # type: ignore[arg-type]
+
+
+class _Worker:
+    """The state of one process: its device and the data sets placed there."""
+
+    def __init__(self) -> None:
+        self._device = torch.device("cpu")
+        self._sets: OrderedDict[Rows, Placed] = OrderedDict()
+
+    def setup(self, device: str, threads: int) -> None:
+        """Open the declared device (ConfigError when absent) and pay every first-use cost now, not in the first round."""
+        make_deterministic(threads)
+        self._device = open_device(device)
+        rows = place(Examples(np.zeros((2, 1), np.float32), np.array([0, 1])), self._device)
+        state = initial(Linear(1), 0)
+        for optimiser in ("sgd", "adam"):
+            local = LocalTraining(rate=0.1, batch=2, steps=2, optimiser=optimiser)
+            train(Linear(1), Objective.BINARY, state, rows, local, 0)
+        evaluate(Linear(1), Objective.BINARY, state, rows)
+
+    def load(self, header: bytes, buffers: list[memoryview]) -> Reply:
+        call = decode(header, LoadCall)
+        self._keep(call.rows, buffers)
+        return encode(Loaded(call.rows.count)), []
+
+    def train(self, header: bytes, buffers: list[memoryview]) -> Reply:
+        call = decode(header, TrainCall)
+        rows = self._rows(call, buffers)
+        if rows is None:
+            return encode(NeedRows(call.rows.name)), []
+        state = _state(call.architecture, buffers)
+        delta, summary = train(call.architecture, call.objective, state, rows, call.local, call.seed)
+        return encode(Trained(summary)), [delta.astype("<f4", copy=False).tobytes()]
+
+    def evaluate(self, header: bytes, buffers: list[memoryview]) -> Reply:
+        call = decode(header, EvaluateCall)
+        rows = self._rows(call, buffers)
+        if rows is None:
+            return encode(NeedRows(call.rows.name)), []
+        return encode(Evaluated(evaluate(call.architecture, call.objective, _state(call.architecture, buffers), rows))), []
+
+    def _rows(self, call: TrainCall | EvaluateCall, buffers: list[memoryview]) -> Placed | None:
+        if call.attached:
+            self._keep(call.rows, buffers[1:])
+        if call.rows in self._sets:
+            self._sets.move_to_end(call.rows)
+        return self._sets.get(call.rows)
+
+    def _keep(self, rows: Rows, buffers: list[memoryview]) -> None:
+        if len(buffers) != 2:
+            raise FormatError(f"rows come as two buffers, features and labels, not {len(buffers)}")
+        features = _array(buffers[0], "<f4", rows.count * rows.width, "features").reshape(rows.count, rows.width)
+        labels = _array(buffers[1], "<i8" if rows.labels == "int64" else "<f4", rows.count, "labels")
+        self._sets[rows] = place(Examples(features, labels), self._device)
+        if len(self._sets) > _MOST_SETS:
+            self._sets.popitem(last=False)
+
+
+def _array(buffer: memoryview, kind: str, count: int, what: str) -> np.ndarray:
+    dtype = np.dtype(kind)
+    if buffer.nbytes != count * dtype.itemsize or count < 0:
+        raise FormatError(f"the {what} have {buffer.nbytes} bytes, but {count} values of {dtype.itemsize} bytes were announced")
+    return np.frombuffer(buffer, dtype).astype(dtype.newbyteorder("="), copy=False)
+
+
+def _state(architecture: Architecture, buffers: list[memoryview]) -> ModelState:
+    if not buffers:
+        raise FormatError("a model's vector must come as the first buffer")
+    shape = layout(architecture)
+    return ModelState(shape, _array(buffers[0], "<f4", shape.size, "model's values"))
+
+
+_worker = _Worker()
+setup = _worker.setup
+HANDLERS: dict[str, Callable[[bytes, list[memoryview]], Reply]] = {
+    "load": _worker.load,
+    "train": _worker.train,
+    "evaluate": _worker.evaluate,
+}
