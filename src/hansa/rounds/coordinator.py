@@ -59,7 +59,6 @@ def gather_until(job: JobState) -> float:
 def _standby(job: JobState, me: str, now: float) -> list[Duty]:
     if me not in job.standbys:
         return []
-    from_then = job.since + (job.terms.patience if job.coordinator else 0)
-    if now < from_then + job.standbys.index(me) * GRACE:
+    if now < job.since + job.terms.patience + job.standbys.index(me) * GRACE:
         return []
     return [duties.Takeover(job.id, job.round, job.attempt, job.since)]

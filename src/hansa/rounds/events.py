@@ -42,8 +42,9 @@ class LedgerEvent(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class JobOpened(LedgerEvent, frozen=True, kw_only=True):
+    """`nets`: what each milestone pays after the market's fee; the node reads it beside the event."""
+
     client: str
-    first_kernel_job: int
     terms: Terms
     nets: tuple[int, ...]
 
@@ -58,24 +59,37 @@ class Revealed(LedgerEvent, frozen=True, kw_only=True):
 
 
 class JobStarted(LedgerEvent, frozen=True, kw_only=True):
-    coordinator: str
     verifiers: tuple[str, ...]
+    coordinators: tuple[str, ...]
+
+
+class RoundOpened(LedgerEvent, frozen=True, kw_only=True):
+    """A round, or a new attempt or coordinator of it; a number that was final before says that later proof undid it (R7)."""
+
+    round: int
+    attempt: int
+    base: bytes
+    coordinator: str
+    opened_at: int
 
 
 class UpdateRegistered(LedgerEvent, frozen=True, kw_only=True):
     round: int
+    attempt: int
     trainer: str
     update: bytes
 
 
 class RoundAnchored(LedgerEvent, frozen=True, kw_only=True):
     round: int
-    attempt: int
     coordinator: str
     anchor: Anchor
+    anchored_at: int
 
 
 class RoundFinalised(LedgerEvent, frozen=True, kw_only=True):
+    """`seats`: bitmap of the seats whose verdict was in the finalising call."""
+
     round: int
     attempt: int
     by_time: bool
@@ -83,27 +97,52 @@ class RoundFinalised(LedgerEvent, frozen=True, kw_only=True):
 
 
 class Challenged(LedgerEvent, frozen=True, kw_only=True):
+    """`voids_at`: when the round is void if neither side proved anything."""
+
     round: int
     attempt: int
     challenger: str
+    voids_at: int
 
 
-class RoundReopened(LedgerEvent, frozen=True, kw_only=True):
-    """The anchor fell: condemned, lapsed or voided; the coordinator of that attempt no longer serves this job."""
-
+class AnchorFell(LedgerEvent, frozen=True, kw_only=True):
     round: int
     attempt: int
-    reason: str
+    coordinator: str
+
+
+class Condemned(AnchorFell, frozen=True, kw_only=True):
+    """Two thirds of the seats signed another digest."""
+
+
+class Lapsed(AnchorFell, frozen=True, kw_only=True):
+    """Not a third of the seats had fetched the blobs in time."""
+
+
+class Voided(AnchorFell, frozen=True, kw_only=True):
+    """Challenged, and neither side reached two thirds."""
 
 
 class CoordinatorReplaced(LedgerEvent, frozen=True, kw_only=True):
     round: int
-    before: str
-    after: str
+    previous: str
+    next: str
+
+
+class Penalised(LedgerEvent, frozen=True, kw_only=True):
+    """`out`: the account no longer serves this job."""
+
+    account: str
+    role: int
+    amount: int
+    out: bool
 
 
 class MilestoneSettled(LedgerEvent, frozen=True, kw_only=True):
     milestone: int
+    net: int
+    credits: bytes
+    model: bytes
 
 
 class ShardOpened(LedgerEvent, frozen=True, kw_only=True):
@@ -111,27 +150,37 @@ class ShardOpened(LedgerEvent, frozen=True, kw_only=True):
     digest: bytes
 
 
-class Accepted(LedgerEvent, frozen=True, kw_only=True):
+class ModelAccepted(LedgerEvent, frozen=True, kw_only=True):
     milestone: int
     model: bytes
     metric: int
+    baseline: int
 
 
 class JobClosed(LedgerEvent, frozen=True, kw_only=True):
-    reason: str
+    """`reason`: 1 completed, 2 expired, 3 cancelled."""
+
+    reason: int
 
 
 KNOWN: dict[str, type[LedgerEvent]] = {
     shape.__name__: shape
     for shape in (
-        JobOpened, Enrolled, Revealed, JobStarted, UpdateRegistered, RoundAnchored, RoundFinalised, Challenged, RoundReopened,
-        CoordinatorReplaced, MilestoneSettled, ShardOpened, Accepted, JobClosed,
+        JobOpened, Enrolled, Revealed, JobStarted, RoundOpened, UpdateRegistered, RoundAnchored, RoundFinalised, Challenged, Condemned,
+        Lapsed, Voided, CoordinatorReplaced, Penalised, MilestoneSettled, ShardOpened, JobClosed,
     )
-}  # fmt: skip
+} | {"Accepted": ModelAccepted}  # fmt: skip
+
+MONEY_ONLY = frozenset(
+    {"MemberReleased", "Claimed", "FeeClaimed", "BondReturned", "BondLost", "Equivocated", "Credited", "Collected", "Burned"}
+)
+"""Events of the same contract that move money but not the job's state."""
 
 
-def decode_event(name: str, arguments: Mapping[str, object], at: int) -> LedgerEvent:
-    """One decoded log as a fact; ProtocolError for a name outside this version of the protocol."""
+def decode_event(name: str, arguments: Mapping[str, object], at: int) -> LedgerEvent | None:
+    """One decoded log as a fact, None for money alone; ProtocolError for a name outside this version of the protocol."""
+    if name in MONEY_ONLY:
+        return None
     shape = KNOWN.get(name)
     if shape is None:
         raise ProtocolError(f"the ledger reports '{name}', which this version of the protocol does not know; update the node")

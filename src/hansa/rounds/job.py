@@ -23,21 +23,25 @@ class Phase(StrEnum):
 
 
 class FinalRound(msgspec.Struct, frozen=True):
-    """A finalised round: its anchor, who anchored it, when."""
+    """A finalised round: its anchor, who anchored it, when, and the bitmap of seats whose verdicts finalised it."""
 
     anchor: Anchor
     coordinator: str
     anchored_at: int
     finalised_at: int
+    seats: int
+    by_time: bool
 
 
 class JobState(msgspec.Struct, frozen=True):
-    """Everything the ledger says of a job. `final[i]` is round i + 1; `base` is the model that the current round starts from."""
+    """Everything the ledger says of a job. `final[i]` is round i + 1; `base` is the model that the current round starts from.
+
+    The job's id is that of its first kernel job. `removed` are coordinators and verifiers that lost their seat by a proven fault.
+    """
 
     id: int
     client: str
     terms: Terms
-    first_kernel_job: int
     nets: tuple[int, ...]
     phase: Phase
     base: bytes
@@ -53,14 +57,14 @@ class JobState(msgspec.Struct, frozen=True):
     attempt: int = 0
     anchor: Anchor | None = None
     anchored_at: int = 0
-    challenged_at: int = 0
+    voids_at: int = 0
     challenger: str = ""
     final: tuple[FinalRound, ...] = ()
-    registered: tuple[tuple[int, str, bytes], ...] = ()
+    registered: tuple[tuple[int, int, str, bytes], ...] = ()
     settled: tuple[int, ...] = ()
     shards: tuple[tuple[int, bytes], ...] = ()
     accepted: tuple[tuple[int, bytes], ...] = ()
-    closed: str = ""
+    closed: int = 0
 
     @property
     def rounds_per_milestone(self) -> int:
@@ -80,16 +84,13 @@ class JobState(msgspec.Struct, frozen=True):
         return -(-len(self.verifiers) // 3)
 
     def registered_now(self) -> dict[str, bytes]:
-        """Updates that trainers put on the ledger themselves in the current round."""
-        return {trainer: update for number, trainer, update in self.registered if number == self.round}
+        """Updates that trainers put on the ledger themselves in the current attempt."""
+        return {trainer: update for number, attempt, trainer, update in self.registered if (number, attempt) == (self.round, self.attempt)}
 
 
 def open_job(event: facts.JobOpened) -> JobState:
     """The state right after the client opened the job."""
-    return JobState(
-        id=event.job, client=event.client, terms=event.terms, first_kernel_job=event.first_kernel_job, nets=event.nets,
-        phase=Phase.ENROLLING, base=event.terms.genesis,
-    )  # fmt: skip
+    return JobState(id=event.job, client=event.client, terms=event.terms, nets=event.nets, phase=Phase.ENROLLING, base=event.terms.genesis)
 
 
 def apply(state: JobState, event: LedgerEvent) -> JobState:
@@ -106,31 +107,29 @@ def apply(state: JobState, event: LedgerEvent) -> JobState:
         case facts.Revealed():
             return replace(state, revealed=(*state.revealed, event.account))
         case facts.JobStarted():
-            return replace(
-                state, phase=Phase.OPEN, verifiers=event.verifiers, coordinator=event.coordinator, round=1, attempt=0, since=event.at
-            )
+            return replace(state, verifiers=event.verifiers, coordinators=event.coordinators)
+        case facts.RoundOpened():
+            return _open_round(state, event)
         case facts.UpdateRegistered():
-            return replace(state, registered=(*state.registered, (event.round, event.trainer, event.update)))
+            return replace(state, registered=(*state.registered, (event.round, event.attempt, event.trainer, event.update)))
         case facts.RoundAnchored():
-            _expect(state, event.round, event.attempt, Phase.OPEN)
-            return replace(state, phase=Phase.ANCHORED, anchor=event.anchor, coordinator=event.coordinator, anchored_at=event.at)
+            _expect(state, event.round, event.anchor.attempt, Phase.OPEN)
+            return replace(state, phase=Phase.ANCHORED, anchor=event.anchor, coordinator=event.coordinator, anchored_at=event.anchored_at)
         case facts.Challenged():
             _expect(state, event.round, event.attempt, Phase.ANCHORED)
-            return replace(state, phase=Phase.CHALLENGED, challenger=event.challenger, challenged_at=event.at)
+            return replace(state, phase=Phase.CHALLENGED, challenger=event.challenger, voids_at=event.voids_at)
         case facts.RoundFinalised():
             _expect(state, event.round, event.attempt, Phase.ANCHORED, Phase.CHALLENGED)
-            return _finalise(state, event.at)
-        case facts.RoundReopened():
-            return _reopen(state, event)
-        case facts.CoordinatorReplaced():
-            # The replaced one stays eligible only if its anchor was never even tried; the ledger says so by removing it.
-            removed = (*state.removed, event.before) if event.before else state.removed
-            return replace(state, removed=tuple(dict.fromkeys(removed)), coordinator=event.after, since=event.at)
+            return _finalise(state, event)
+        case facts.AnchorFell() | facts.CoordinatorReplaced():
+            return state  # the RoundOpened that follows says what now holds
+        case facts.Penalised():
+            return replace(state, removed=(*state.removed, event.account)) if event.out else state
         case facts.MilestoneSettled():
             return replace(state, settled=(*state.settled, event.milestone))
         case facts.ShardOpened():
             return replace(state, shards=(*state.shards, (event.milestone, event.digest)))
-        case facts.Accepted():
+        case facts.ModelAccepted():
             return replace(state, accepted=(*state.accepted, (event.milestone, event.model)))
         case facts.JobClosed():
             return replace(state, phase=Phase.CLOSED, closed=event.reason, anchor=None)
@@ -146,23 +145,19 @@ def _expect(state: JobState, round: int, attempt: int, *phases: Phase) -> None:
         )
 
 
-def _finalise(state: JobState, at: int) -> JobState:
+def _open_round(state: JobState, event: facts.RoundOpened) -> JobState:
+    final = state.final[: event.round - 1]
+    base = final[-1].anchor.model if final else state.terms.genesis
+    if len(final) != event.round - 1 or base != event.base:
+        raise ProtocolError(f"job {state.id} opens round {event.round} on a model that its rounds do not lead to: events were missed")
+    return replace(
+        state, phase=Phase.OPEN, round=event.round, attempt=event.attempt, base=event.base, coordinator=event.coordinator,
+        since=event.opened_at, anchor=None, challenger="", final=final,
+    )  # fmt: skip
+
+
+def _finalise(state: JobState, event: facts.RoundFinalised) -> JobState:
     if state.anchor is None:
         raise ProtocolError(f"job {state.id} finalised a round that has no anchor")
-    final = (*state.final, FinalRound(state.anchor, state.coordinator, state.anchored_at, at))
-    done = state.round == state.terms.rounds
-    return replace(
-        state, final=final, base=state.anchor.model, anchor=None, challenger="", attempt=0, since=at,
-        phase=Phase.DONE if done else Phase.OPEN, round=state.round if done else state.round + 1,
-    )  # fmt: skip
-
-
-def _reopen(state: JobState, event: facts.RoundReopened) -> JobState:
-    """Back to round `event.round`: the anchor of that attempt and everything built on it is void, its coordinator is out."""
-    fallen = state.final[event.round - 1].coordinator if event.round <= len(state.final) else state.coordinator
-    final = state.final[: event.round - 1]
-    return replace(
-        state, phase=Phase.OPEN, round=event.round, attempt=event.attempt + 1, anchor=None, challenger="", final=final, coordinator="",
-        base=final[-1].anchor.model if final else state.terms.genesis, since=event.at,
-        removed=tuple(dict.fromkeys((*state.removed, fallen))),
-    )  # fmt: skip
+    final = (*state.final, FinalRound(state.anchor, state.coordinator, state.anchored_at, event.at, event.seats, event.by_time))
+    return replace(state, final=final, base=state.anchor.model, anchor=None, challenger="", phase=Phase.DONE, since=event.at)

@@ -18,7 +18,7 @@ class TrainerFacts(msgspec.Struct, frozen=True):
 
 
 def trainer_duties(job: JobState, me: str, own: TrainerFacts, now: float) -> list[Duty]:
-    """Train once per (round, base model), bring it to every new coordinator, and go to the ledger when half the patience brought no receipt."""
+    """Train once per (round, base model), bring it to every new coordinator; without a receipt at half the patience, go to the ledger."""
     if me not in job.trainers:
         return []
     due = claims(job, own.claimed)

@@ -1,7 +1,7 @@
 """Duties that anyone may do and somebody must: each silence of contracts/SPEC.md ends in a call made here.
 
-Several nodes watch the same job. `rank` staggers them: rank 0 acts when a call falls due, rank k another k * GRACE seconds later and only if
-the call is still open, so that one transaction is sent in the ordinary case and a dead node never blocks the rest.
+Several nodes watch the same job. `rank` staggers them: rank 0 acts when a call falls due, rank k another k * GRACE seconds later and
+only if the call is still open: in the ordinary case one transaction is sent, and a dead node never blocks the rest.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def upkeep(job: JobState, box: Box, now: float, rank: int) -> list[Duty]:
         case _:
             due = []
     due += _settlement(job, late)
-    if job.phase not in (Phase.CLOSED, Phase.DONE) and late >= job.terms.deadline:
+    if job.phase in (Phase.ENROLLING, Phase.OPEN) and late >= job.terms.deadline and not due:
         due = [duties.Expire(job.id)]
     elif job.phase is Phase.DONE and len(job.settled) == job.terms.milestones and late >= job.since:
         due.append(duties.Close(job.id))
@@ -57,7 +57,7 @@ def _judgement(job: JobState, box: Box, late: float) -> list[Duty]:
     if (valid := deciding_valid(job, box)) and late >= job.anchored_at:
         return [duties.Finalise(*at, anchor, valid)]
     if job.phase is Phase.CHALLENGED:
-        return [duties.VoidRound(*at, anchor)] if late >= job.challenged_at + job.terms.window else []
+        return [duties.VoidRound(*at, anchor)] if late >= job.voids_at else []
     if late < job.anchored_at + job.terms.window:
         return []
     if seen := witnesses(job, box):

@@ -37,7 +37,7 @@ def verifier_duties(job: JobState, me: str, own: VerifierFacts, now: float) -> l
     if job.phase is Phase.ENROLLING:
         drawing = len(job.candidates) > job.terms.verifiers and now >= job.terms.enrol_by and me not in job.revealed
         return [duties.Reveal(job.id)] if drawing else upkeep(job, {}, now, 1 + len(job.coordinators) + job.candidates.index(me))
-    if me not in job.verifiers:
+    if me not in job.verifiers or me in job.removed:
         return []
     seat = job.verifiers.index(me)
     at = (job.round, job.attempt)
