@@ -12,12 +12,12 @@ from collections.abc import Iterator
 from functools import lru_cache
 from typing import NamedTuple
 
-import msgspec
 import numpy as np
 import torch
 from torch.nn import functional
 
 from hansa.core.errors import ConfigError, DataError
+from hansa.learning.calls import TrainingSummary
 from hansa.learning.examples import Examples
 from hansa.learning.metrics import Evaluation
 from hansa.learning.strategy import LocalTraining
@@ -64,15 +64,6 @@ class Placed(NamedTuple):
 def place(examples: Examples, device: torch.device) -> Placed:
     """Copy rows to a device."""
     return Placed(torch.tensor(examples.features, device=device), torch.tensor(examples.labels, device=device))
-
-
-class TrainingSummary(msgspec.Struct, frozen=True):
-    """What local training saw: optimiser steps, rows of the site, mean loss over all batches, Euclidean norm of the change."""
-
-    steps: int
-    rows: int
-    loss: float
-    norm: float
 
 
 class _Trainable:

@@ -1,6 +1,6 @@
 """What a warm worker process does for a node: train and evaluate, with rows kept from call to call.
 
-A call's header is the JSON of a struct below. Its buffers are the model's vector (float32), then, when `attached`, features (float32,
+A call's header is the JSON of a struct of `calls`. Its buffers are the model's vector (float32), then, when `attached`, features (float32,
 n * k) and labels (int64 or float32, n), all little-endian. Attached rows are kept under their name, so that later calls need not send
 them. A worker that does not have them, being new or another one of the pool, answers `NeedRows`: repeat the call with the rows attached.
 """
@@ -9,17 +9,15 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import Literal
 
-import msgspec
 import numpy as np
 import torch
 
 from hansa.core.encoding import decode, encode
 from hansa.core.errors import FormatError
+from hansa.learning.calls import EvaluateCall, Evaluated, LoadCall, Loaded, NeedRows, Rows, TrainCall, Trained
 from hansa.learning.examples import Examples
-from hansa.learning.local import Placed, TrainingSummary, evaluate, make_deterministic, open_device, place, train
-from hansa.learning.metrics import Evaluation
+from hansa.learning.local import Placed, evaluate, make_deterministic, open_device, place, train
 from hansa.learning.strategy import LocalTraining
 from hansa.model.architectures import Architecture, Linear, Objective, initial, layout
 from hansa.model.state import ModelState
@@ -28,71 +26,7 @@ _MOST_SETS = 16
 """Data sets kept; the one unused for longest gives way."""
 
 
-class Rows(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A data set by name (best its digest: another content needs another name), rows n, features k, and its labels' type."""
-
-    name: str
-    count: int
-    width: int
-    labels: Literal["int64", "float32"]
-
-    @classmethod
-    def of(cls, name: str, examples: Examples) -> Rows:
-        count, width = examples.features.shape
-        return cls(name, count, width, "int64" if examples.labels.dtype == np.int64 else "float32")
-
-
-class LoadCall(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Kind `load`: keep rows; buffers features, labels."""
-
-    rows: Rows
-
-
-class TrainCall(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Kind `train`: local training; buffers vector[, features, labels]; answers Trained and the delta (float32), or NeedRows."""
-
-    architecture: Architecture
-    objective: Objective
-    local: LocalTraining
-    seed: int
-    rows: Rows
-    attached: bool = False
-
-
-class EvaluateCall(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Kind `evaluate`; buffers vector[, features, labels]; answers Evaluated, or NeedRows."""
-
-    architecture: Architecture
-    objective: Objective
-    rows: Rows
-    attached: bool = False
-
-
-class NeedRows(msgspec.Struct, frozen=True, tag="need-rows"):
-    """This worker does not have the rows: attach them."""
-
-    name: str
-
-
-class Loaded(msgspec.Struct, frozen=True, tag="loaded"):
-    count: int
-
-
-class Trained(msgspec.Struct, frozen=True, tag="trained"):
-    summary: TrainingSummary
-
-
-class Evaluated(msgspec.Struct, frozen=True, tag="evaluated"):
-    evaluation: Evaluation
-
-
-Answer = Loaded | Trained | Evaluated | NeedRows
 Reply = tuple[bytes, list[bytes]]
-
-
-def read_answer(header: bytes) -> Answer:
-    """The struct in an answer's header."""
-    return decode(header, Answer)  # type: ignore[arg-type]
 
 
 class _Worker:

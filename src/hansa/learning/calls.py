@@ -1,0 +1,89 @@
+"""What a node asks of its workers: the headers of calls and answers, free of torch so that the node's own process never loads it."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+import numpy as np
+
+from hansa.core.encoding import decode
+from hansa.learning.examples import Examples
+from hansa.learning.metrics import Evaluation
+from hansa.learning.strategy import LocalTraining
+from hansa.model.architectures import Architecture, Objective
+
+
+class TrainingSummary(msgspec.Struct, frozen=True):
+    """What local training saw: optimiser steps, rows of the site, mean loss over all batches, Euclidean norm of the change."""
+
+    steps: int
+    rows: int
+    loss: float
+    norm: float
+
+
+class Rows(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A data set by name (best its digest: another content needs another name), rows n, features k, and its labels' type."""
+
+    name: str
+    count: int
+    width: int
+    labels: Literal["int64", "float32"]
+
+    @classmethod
+    def of(cls, name: str, examples: Examples) -> Rows:
+        count, width = examples.features.shape
+        return cls(name, count, width, "int64" if examples.labels.dtype == np.int64 else "float32")
+
+
+class LoadCall(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Kind `load`: keep rows; buffers features, labels."""
+
+    rows: Rows
+
+
+class TrainCall(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Kind `train`: local training; buffers vector[, features, labels]; answers Trained and the delta (float32), or NeedRows."""
+
+    architecture: Architecture
+    objective: Objective
+    local: LocalTraining
+    seed: int
+    rows: Rows
+    attached: bool = False
+
+
+class EvaluateCall(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Kind `evaluate`; buffers vector[, features, labels]; answers Evaluated, or NeedRows."""
+
+    architecture: Architecture
+    objective: Objective
+    rows: Rows
+    attached: bool = False
+
+
+class NeedRows(msgspec.Struct, frozen=True, tag="need-rows"):
+    """This worker does not have the rows: attach them."""
+
+    name: str
+
+
+class Loaded(msgspec.Struct, frozen=True, tag="loaded"):
+    count: int
+
+
+class Trained(msgspec.Struct, frozen=True, tag="trained"):
+    summary: TrainingSummary
+
+
+class Evaluated(msgspec.Struct, frozen=True, tag="evaluated"):
+    evaluation: Evaluation
+
+
+Answer = Loaded | Trained | Evaluated | NeedRows
+
+
+def read_answer(header: bytes) -> Answer:
+    """The struct in an answer's header."""
+    return decode(header, Answer)  # type: ignore[arg-type]
