@@ -58,7 +58,7 @@ class Revealed(LedgerEvent, frozen=True, kw_only=True):
     account: str
 
 
-class JobStarted(LedgerEvent, frozen=True, kw_only=True):
+class Seated(LedgerEvent, frozen=True, kw_only=True):
     verifiers: tuple[str, ...]
     coordinators: tuple[str, ...]
 
@@ -166,20 +166,20 @@ class JobClosed(LedgerEvent, frozen=True, kw_only=True):
 KNOWN: dict[str, type[LedgerEvent]] = {
     shape.__name__: shape
     for shape in (
-        JobOpened, Enrolled, Revealed, JobStarted, RoundOpened, UpdateRegistered, RoundAnchored, RoundFinalised, Challenged, Condemned,
+        JobOpened, Enrolled, Revealed, Seated, RoundOpened, UpdateRegistered, RoundAnchored, RoundFinalised, Challenged, Condemned,
         Lapsed, Voided, CoordinatorReplaced, Penalised, MilestoneSettled, ShardOpened, JobClosed,
     )
 } | {"Accepted": ModelAccepted}  # fmt: skip
 
-MONEY_ONLY = frozenset(
-    {"MemberReleased", "Claimed", "FeeClaimed", "BondReturned", "BondLost", "Equivocated", "Credited", "Collected", "Burned"}
+WITHOUT_EFFECT = frozenset(
+    "JobStarted LedgerSet MemberReleased Claimed FeeClaimed BondReturned BondLost Equivocated Credited Collected Burned EIP712DomainChanged".split()
 )
-"""Events of the same contract that move money but not the job's state."""
+"""Events of the same contracts that move money or repeat what another says, without changing the job's state."""
 
 
 def decode_event(name: str, arguments: Mapping[str, object], at: int) -> LedgerEvent | None:
-    """One decoded log as a fact, None for money alone; ProtocolError for a name outside this version of the protocol."""
-    if name in MONEY_ONLY:
+    """One decoded log as a fact, None for one without effect on the state; ProtocolError for a name outside this version of the protocol."""
+    if name in WITHOUT_EFFECT:
         return None
     shape = KNOWN.get(name)
     if shape is None:

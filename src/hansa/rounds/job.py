@@ -106,7 +106,7 @@ def apply(state: JobState, event: LedgerEvent) -> JobState:
             return replace(state, candidates=(*state.candidates, event.account))
         case facts.Revealed():
             return replace(state, revealed=(*state.revealed, event.account))
-        case facts.JobStarted():
+        case facts.Seated():
             return replace(state, verifiers=event.verifiers, coordinators=event.coordinators)
         case facts.RoundOpened():
             return _open_round(state, event)
