@@ -42,7 +42,7 @@ def find_anvil() -> Path:
 
 
 class Genesis(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What makes one embedded chain that chain; fixed when its home is made. `funds` is (address, wei) and matters where gas has a price."""
+    """What makes one embedded chain that chain; fixed when its home is made. `funds` is (address, wei), for gas that has a price."""
 
     chain_id: int
     timestamp: int
