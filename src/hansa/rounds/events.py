@@ -172,13 +172,14 @@ KNOWN: dict[str, type[LedgerEvent]] = {
 } | {"Accepted": ModelAccepted}  # fmt: skip
 
 WITHOUT_EFFECT = frozenset(
-    "JobStarted LedgerSet MemberReleased Claimed FeeClaimed BondReturned BondLost Equivocated Credited Collected Burned EIP712DomainChanged".split()
+    "JobStarted LedgerSet MemberReleased Claimed FeeClaimed BondReturned BondLost Equivocated Credited Collected Burned "
+    "EIP712DomainChanged".split()
 )
 """Events of the same contracts that move money or repeat what another says, without changing the job's state."""
 
 
 def decode_event(name: str, arguments: Mapping[str, object], at: int) -> LedgerEvent | None:
-    """One decoded log as a fact, None for one without effect on the state; ProtocolError for a name outside this version of the protocol."""
+    """One decoded log as a fact, None for one without effect on the state; ProtocolError for an unknown name."""
     if name in WITHOUT_EFFECT:
         return None
     shape = KNOWN.get(name)
