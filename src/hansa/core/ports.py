@@ -51,6 +51,10 @@ class BlobStore(Protocol):
         """A range for serving, clipped to the size, unverified (the fetcher verifies leaf by leaf)."""
         ...
 
+    async def outline(self, ref: BlobRef) -> bytes:
+        """The sha256 of each 1 MiB leaf, one after another: what a fetcher checks against the name and then verifies ranges with."""
+        ...
+
     async def has(self, ref: BlobRef) -> bool: ...
 
     async def pin(self, ref: BlobRef, why: str) -> None:
