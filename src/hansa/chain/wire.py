@@ -47,10 +47,15 @@ class Reply(msgspec.Struct):
     def result_as(self, shape: type[T]) -> T:
         if self.error is not None:
             raise self.error.as_error()
-        try:
-            return msgspec.json.decode(self.result, type=shape)
-        except msgspec.DecodeError as error:
-            raise LedgerError(f"the endpoint's answer does not have the shape of the JSON-RPC standard ({error}); use another") from error
+        return result_as(self.result, shape)
+
+
+def result_as(result: msgspec.Raw, shape: type[T]) -> T:
+    """A JSON result in the given shape; LedgerError when it has another."""
+    try:
+        return msgspec.json.decode(result, type=shape)
+    except msgspec.DecodeError as error:
+        raise LedgerError(f"the endpoint's answer does not have the shape that JSON-RPC prescribes ({error}); use another") from error
 
 
 def request_body(number: int, method: str, params: object) -> bytes:
@@ -115,6 +120,7 @@ class ReceiptReply(msgspec.Struct, rename="camel"):
     gas_used: str
     logs: list[LogReply]
     status: str = "0x1"
+    contract_address: str | None = None
 
     def receipt(self) -> Receipt:
         return Receipt(
@@ -122,4 +128,5 @@ class ReceiptReply(msgspec.Struct, rename="camel"):
             block=quantity(self.block_number),
             gas_used=quantity(self.gas_used),
             logs=tuple([entry.log() for entry in self.logs]),
+            created=(self.contract_address or "").lower(),
         )

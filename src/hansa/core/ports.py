@@ -124,12 +124,13 @@ class Log(msgspec.Struct, frozen=True):
 
 
 class Receipt(msgspec.Struct, frozen=True):
-    """A mined, successful transaction."""
+    """A mined, successful transaction; `created` is the address of the contract it made, if it made one."""
 
     transaction: bytes
     block: int
     gas_used: int
     logs: tuple[Log, ...]
+    created: str = ""
 
 
 class Signer(Protocol):
