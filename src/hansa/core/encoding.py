@@ -48,8 +48,8 @@ def decode(data: bytes, shape: type[T], *, limit: int = MAX_MESSAGE) -> T:
         raise FormatError(f"message of {len(data)} bytes exceeds the limit of {limit}")
     try:
         return msgspec.json.decode(data, type=shape)
-    except (msgspec.DecodeError, RecursionError) as error:
-        raise FormatError(f"message is not a valid {shape.__name__}: {error}") from error
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise FormatError(f"message is not a valid {getattr(shape, '__name__', shape)}: {error}") from error
 
 
 def encode(value: object) -> bytes:

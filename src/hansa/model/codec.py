@@ -23,8 +23,8 @@ _MAX_HEADER = 1 << 20
 
 
 class _Entry(msgspec.Struct):
-    dtype: str
-    shape: tuple[int, ...]
+    dtype: str = ""
+    shape: tuple[int, ...] = ()
 
 
 @lru_cache(maxsize=16)
@@ -60,14 +60,14 @@ def _difference(data: memoryview, layout: Layout, expected: int) -> str:
     if length > min(_MAX_HEADER, len(data) - _PREFIX.size):
         return f"the model declares a header of {length} bytes, which exceeds the file or the limit of {_MAX_HEADER}"
     try:
-        entries = msgspec.json.decode(data[_PREFIX.size : _PREFIX.size + length], type=dict[str, _Entry | dict[str, str]])
-    except (msgspec.DecodeError, RecursionError) as error:
+        entries = msgspec.json.decode(data[_PREFIX.size : _PREFIX.size + length], type=dict[str, _Entry])
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         return f"the model's header is not that of safetensors: {error}"
     wanted = {tensor.name: tensor for tensor in layout.tensors}
     for name, entry in entries.items():
         if name not in wanted:
             return f"the model holds {name[:128]!r}, which the job's layout does not know; send its tensors alone, without metadata"
-        if not isinstance(entry, _Entry) or entry.dtype != "F32" or entry.shape != wanted[name].shape:
+        if entry.dtype != "F32" or entry.shape != wanted[name].shape:
             return f"tensor {name} must be F32 of shape {wanted[name].shape} in the job's layout"
     for name in wanted:
         if name not in entries:

@@ -1,0 +1,130 @@
+import subprocess
+import sys
+
+import msgspec
+import numpy as np
+import pytest
+import torch
+
+from hansa.core.encoding import decode, encode, sha256
+from hansa.core.errors import FormatError
+from hansa.model.architectures import (
+    Architecture,
+    Linear,
+    Mlp,
+    Objective,
+    SmallCnn,
+    build,
+    check_objective,
+    initial,
+    inputs,
+    layout,
+    outputs,
+)
+
+ALL: list[Architecture] = [Linear(13), Linear(4, 3), Mlp(4, (8, 5), 3, "tanh"), Mlp(6, (4,) * 11, 1), SmallCnn(3, 9, 12, 7, (4, 5))]
+
+
+@pytest.mark.parametrize("architecture", ALL)
+def test_torch_parameters_are_the_layouts_tensors(architecture: Architecture) -> None:
+    parameters = {name: tuple(parameter.shape) for name, parameter in build(architecture).named_parameters()}
+    assert parameters == {tensor.name: tensor.shape for tensor in layout(architecture).tensors}
+
+
+@pytest.mark.parametrize("architecture", ALL)
+def test_rows_go_in_and_outputs_come_out(architecture: Architecture) -> None:
+    assert build(architecture)(torch.zeros(2, inputs(architecture))).shape == (2, outputs(architecture))
+
+
+@pytest.mark.parametrize("architecture", ALL)
+def test_initial_values_are_seeded_and_within_fan_in(architecture: Architecture) -> None:
+    state = initial(architecture, 7)
+    assert state == initial(architecture, 7) and state != initial(architecture, 8)
+    for tensor in state.tensors().values():
+        assert 0 < np.abs(tensor).max() <= 1
+    if architecture == Linear(13):
+        assert np.abs(state.vector).max() <= 1 / np.sqrt(13)
+
+
+def test_initial_values_are_frozen() -> None:
+    assert (
+        sha256(initial(Linear(13), 42).vector.astype("<f4").tobytes()).hex()
+        == "69ba34ac3f23ace879c1a04fa723e23bb2377e4b7529cf6dcc2217bf3faf1b46"
+    )
+
+
+def test_initial_values_are_uniform() -> None:
+    values = initial(Linear(10_000, 1), 1).tensors()["linear.weight"] * 100
+    assert abs(values.mean()) < 0.03 and abs(values.std() - 1 / np.sqrt(3)) < 0.02
+
+
+@pytest.mark.parametrize("seed", [-1, 1 << 53])
+def test_seeds_are_bounded(seed: int) -> None:
+    with pytest.raises(FormatError, match="seed"):
+        initial(Linear(1), seed)
+
+
+def test_activations_differ() -> None:
+    rows = torch.linspace(-2, 2, 8).reshape(2, 4)
+    results = []
+    for activation in ("relu", "tanh", "gelu"):
+        architecture = Mlp(4, (8,), 2, activation)
+        module = build(architecture)
+        tensors = {name: torch.tensor(tensor) for name, tensor in initial(architecture, 3).tensors().items()}
+        results.append(torch.func.functional_call(module, tensors, rows).tolist())
+    assert results[0] != results[1] != results[2] != results[0]
+
+
+@pytest.mark.parametrize("architecture", ALL)
+def test_json_brings_back_the_same_declaration(architecture: Architecture) -> None:
+    assert decode(encode(architecture), Architecture) == architecture
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: Linear(0),
+        lambda: Linear(1, 1 << 17),
+        lambda: Mlp(4, (), 1),
+        lambda: Mlp(4, (1,) * 64, 1),
+        lambda: Mlp(4, (0,), 1),
+        lambda: Mlp(4, (8,), 1, "sigmoid"),
+        lambda: SmallCnn(1, 3, 28, 10),
+        lambda: SmallCnn(1, 28, 2000, 10),
+        lambda: SmallCnn(0, 28, 28, 10),
+        lambda: SmallCnn(1, 28, 28, 10, (0, 8)),
+    ],
+)
+def test_declarations_out_of_bounds_are_refused(make: object) -> None:
+    with pytest.raises(FormatError):
+        make()  # type: ignore[operator]
+
+
+def test_a_model_larger_than_a_layout_is_refused_before_anything_is_allocated() -> None:
+    with pytest.raises(FormatError, match="exceeds the limit"):
+        initial(Mlp(1 << 16, (1 << 16,), 1), 0)
+
+
+@pytest.mark.parametrize(
+    "text", [b'{"type":"transformer"}', b'{"type":"linear","inputs":0}', b'{"type":"linear","inputs":4,"code":"x"}', b"{}"]
+)
+def test_unknown_or_malformed_declarations_are_a_format_error(text: bytes) -> None:
+    with pytest.raises(FormatError):
+        decode(text, Architecture)
+
+
+def test_objectives_must_fit_the_outputs() -> None:
+    check_objective(Linear(3), Objective.BINARY)
+    check_objective(Linear(3, 2), Objective.CATEGORICAL)
+    check_objective(Linear(3), Objective.SQUARED)
+    with pytest.raises(FormatError, match="1 output"):
+        check_objective(Linear(3, 2), Objective.BINARY)
+    with pytest.raises(FormatError, match="at least 2"):
+        check_objective(Linear(3), Objective.CATEGORICAL)
+    assert msgspec.json.decode(b'"cross-entropy"', type=Objective) is Objective.CATEGORICAL
+
+
+def test_the_model_room_does_not_import_torch() -> None:
+    rooms = "model.architectures model.codec model.stages model.aggregate learning.fedavg learning.data".split()
+    check = f"import sys, {', '.join(f'hansa.{room}' for room in rooms)}; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", check], timeout=60).returncode == 0
