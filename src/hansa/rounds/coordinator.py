@@ -8,12 +8,11 @@ import msgspec
 
 from hansa.rounds import duties
 from hansa.rounds.anchor import Anchor
-from hansa.rounds.ballots import Box
 from hansa.rounds.duties import Duty
 from hansa.rounds.job import JobState, Phase
 from hansa.rounds.manifest import Accepted
-from hansa.rounds.trainer import claims
-from hansa.rounds.upkeep import GRACE, upkeep
+from hansa.rounds.trainer import parting
+from hansa.rounds.upkeep import GRACE, Boxes, rank_of, upkeep
 
 
 class CoordinatorFacts(msgspec.Struct, frozen=True):
@@ -25,7 +24,7 @@ class CoordinatorFacts(msgspec.Struct, frozen=True):
 
     updates: Mapping[tuple[int, bytes], Mapping[str, Accepted]]
     drafts: Mapping[tuple[int, int], Anchor]
-    boxes: Mapping[tuple[int, int], Box]
+    boxes: Boxes
     claimed: frozenset[int] = frozenset()
 
 
@@ -33,32 +32,28 @@ def coordinator_duties(job: JobState, me: str, own: CoordinatorFacts, now: float
     """Gather, assemble, anchor while in office; take over when the one in office is late; keep the job moving in any case."""
     if me not in job.coordinators:
         return []
-    rank = 0 if me == job.coordinator else 1 + job.coordinators.index(me)
-    due = claims(job, own.claimed) + upkeep(job, own.boxes.get((job.round, job.attempt), {}), now, rank)
+    due = parting(job, me, own.claimed) + upkeep(job, own.boxes, now, rank_of(job, me))
     if job.phase is Phase.OPEN and now < job.terms.deadline:
         due += _office(job, own, now) if me == job.coordinator else _standby(job, me, now)
     return due
 
 
 def _office(job: JobState, own: CoordinatorFacts, now: float) -> list[Duty]:
-    if draft := own.drafts.get((job.round, job.attempt)):
+    draft = own.drafts.get((job.round, job.attempt))
+    # A draft of rounds that were undone starts from a model that is gone.
+    if draft is not None and draft.base == job.base:
         return [duties.SendAnchor(job.id, job.round, job.attempt, draft)]
     got = own.updates.get((job.round, job.base), {})
-    complete = len(got) == len(job.trainers)
+    due: list[Duty] = []
+    if missing := tuple(sorted(job.registered_now().keys() - got.keys())):
+        due.append(duties.Collect(job.id, job.round, job.attempt, missing))
     # The last part of the patience is for summing, replicating and the transaction itself.
-    if complete or (now >= gather_until(job) and len(got) >= job.terms.quorum):
-        return [duties.Assemble(job.id, job.round, job.attempt, tuple(sorted(got)))]
-    return []
-
-
-def gather_until(job: JobState) -> float:
-    """When a round stops waiting for missing trainers: three quarters of the patience."""
-    return job.since + job.terms.patience * 3 / 4
+    if len(got) == len(job.trainers) or (now >= job.gather_until() and len(got) >= job.terms.quorum):
+        due.append(duties.Assemble(job.id, job.round, job.attempt, tuple(sorted(got))))
+    return due
 
 
 def _standby(job: JobState, me: str, now: float) -> list[Duty]:
-    if me not in job.standbys:
-        return []
-    if now < job.since + job.terms.patience + job.standbys.index(me) * GRACE:
+    if me not in job.standbys or now < job.since + job.terms.patience + job.standbys.index(me) * GRACE:
         return []
     return [duties.Takeover(job.id, job.round, job.attempt, job.since)]

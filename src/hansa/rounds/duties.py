@@ -55,9 +55,18 @@ class Submit(Duty, frozen=True):
 
 
 class RegisterUpdate(Duty, frozen=True):
-    """The coordinator gave no receipt: put the update's digest on the ledger (R5)."""
+    """The coordinator gave no receipt: leave the update with the verifiers, then put its digest on the ledger (R5)."""
 
     round: int
+    attempt: int
+
+
+class Collect(Duty, frozen=True):
+    """Get from the verifiers the updates that these trainers registered and could not bring (R5)."""
+
+    round: int
+    attempt: int
+    trainers: tuple[str, ...]
 
 
 class Assemble(Duty, frozen=True):
@@ -167,9 +176,13 @@ class Claim(Duty, frozen=True):
     milestone: int
 
 
+class Release(Duty, frozen=True):
+    """Get the own stake back."""
+
+
 class Expire(Duty, frozen=True):
-    """The deadline passed: refund what is not settled, release the locks."""
+    """The deadline passed: refund what is not complete, end the job."""
 
 
 class Close(Duty, frozen=True):
-    """Every milestone is settled: release the locks."""
+    """Every milestone is settled: end the job."""

@@ -138,6 +138,12 @@ class Penalised(LedgerEvent, frozen=True, kw_only=True):
     out: bool
 
 
+class MemberReleased(LedgerEvent, frozen=True, kw_only=True):
+    """The account's lock went back to its free stake."""
+
+    account: str
+
+
 class MilestoneSettled(LedgerEvent, frozen=True, kw_only=True):
     milestone: int
     net: int
@@ -167,13 +173,12 @@ KNOWN: dict[str, type[LedgerEvent]] = {
     shape.__name__: shape
     for shape in (
         JobOpened, Enrolled, Revealed, Seated, RoundOpened, UpdateRegistered, RoundAnchored, RoundFinalised, Challenged, Condemned,
-        Lapsed, Voided, CoordinatorReplaced, Penalised, MilestoneSettled, ShardOpened, JobClosed,
+        Lapsed, Voided, CoordinatorReplaced, Penalised, MemberReleased, MilestoneSettled, ShardOpened, JobClosed,
     )
 } | {"Accepted": ModelAccepted}  # fmt: skip
 
 WITHOUT_EFFECT = frozenset(
-    "JobStarted LedgerSet MemberReleased Claimed FeeClaimed BondReturned BondLost Equivocated Credited Collected Burned "
-    "EIP712DomainChanged".split()
+    "JobStarted LedgerSet Claimed FeeClaimed BondReturned BondLost Equivocated Credited Collected Burned EIP712DomainChanged".split()
 )
 """Events of the same contracts that move money or repeat what another says, without changing the job's state."""
 

@@ -8,6 +8,7 @@ import msgspec
 from msgspec.structs import replace
 
 from hansa.core.errors import ProtocolError
+from hansa.core.types import ZERO_ADDRESS
 from hansa.rounds import events as facts
 from hansa.rounds.anchor import Anchor
 from hansa.rounds.events import LedgerEvent, Terms
@@ -36,7 +37,8 @@ class FinalRound(msgspec.Struct, frozen=True):
 class JobState(msgspec.Struct, frozen=True):
     """Everything the ledger says of a job. `final[i]` is round i + 1; `base` is the model that the current round starts from.
 
-    The job's id is that of its first kernel job. `removed` are coordinators and verifiers that lost their seat by a proven fault.
+    The job's id is that of its first kernel job. `removed` are coordinators and verifiers that lost their place; `coordinator` is empty
+    when nobody is in office; `registered` are the updates that trainers put on the ledger in time in the current attempt.
     """
 
     id: int
@@ -60,7 +62,8 @@ class JobState(msgspec.Struct, frozen=True):
     voids_at: int = 0
     challenger: str = ""
     final: tuple[FinalRound, ...] = ()
-    registered: tuple[tuple[int, int, str, bytes], ...] = ()
+    registered: tuple[tuple[str, bytes], ...] = ()
+    released: tuple[str, ...] = ()
     settled: tuple[int, ...] = ()
     shards: tuple[tuple[int, bytes], ...] = ()
     accepted: tuple[tuple[int, bytes], ...] = ()
@@ -84,8 +87,26 @@ class JobState(msgspec.Struct, frozen=True):
         return -(-len(self.verifiers) // 3)
 
     def registered_now(self) -> dict[str, bytes]:
-        """Updates that trainers put on the ledger themselves in the current attempt."""
-        return {trainer: update for number, attempt, trainer, update in self.registered if (number, attempt) == (self.round, self.attempt)}
+        """Updates that trainers put on the ledger themselves, in time, in the current attempt."""
+        return dict(self.registered)
+
+    def register_from(self) -> float:
+        """When a trainer without a receipt goes to the ledger: half of the patience (R5)."""
+        return self.since + self.terms.patience / 2
+
+    def register_until(self) -> float:
+        """A registration from here on counts for nothing: the coordinator may already be summing."""
+        return self.since + self.terms.patience * 5 / 8
+
+    def gather_until(self) -> float:
+        """When a round stops waiting for missing trainers; until then an anchor that lacks one is refused (R5)."""
+        return self.since + self.terms.patience * 3 / 4
+
+    def firm_at(self, milestone: int) -> int | None:
+        """When no proof can undo a milestone any more (R7); None while its last round is not final."""
+        last = (milestone + 1) * self.rounds_per_milestone
+        # Rounds are anchored in order, so the window of the last one ends last.
+        return self.final[last - 1].anchored_at + self.terms.window if len(self.final) >= last else None
 
 
 def open_job(event: facts.JobOpened) -> JobState:
@@ -98,6 +119,8 @@ def apply(state: JobState, event: LedgerEvent) -> JobState:
     if event.job != state.id:
         raise ProtocolError(f"event of job {event.job} applied to job {state.id}")
     match event:
+        case facts.Enrolled() | facts.Revealed() | facts.Seated() if state.phase is not Phase.ENROLLING:
+            raise _missed(state, event)
         case facts.Enrolled(role=1):
             return replace(state, trainers=tuple(sorted((*state.trainers, event.account))))
         case facts.Enrolled(role=2):
@@ -111,7 +134,9 @@ def apply(state: JobState, event: LedgerEvent) -> JobState:
         case facts.RoundOpened():
             return _open_round(state, event)
         case facts.UpdateRegistered():
-            return replace(state, registered=(*state.registered, (event.round, event.attempt, event.trainer, event.update)))
+            _expect(state, event.round, event.attempt, Phase.OPEN)
+            in_time = event.at < state.register_until()
+            return replace(state, registered=(*state.registered, (event.trainer, event.update))) if in_time else state
         case facts.RoundAnchored():
             _expect(state, event.round, event.anchor.attempt, Phase.OPEN)
             return replace(state, phase=Phase.ANCHORED, anchor=event.anchor, coordinator=event.coordinator, anchored_at=event.anchored_at)
@@ -124,13 +149,20 @@ def apply(state: JobState, event: LedgerEvent) -> JobState:
         case facts.AnchorFell() | facts.CoordinatorReplaced():
             return state  # the RoundOpened that follows says what now holds
         case facts.Penalised():
-            return replace(state, removed=(*state.removed, event.account)) if event.out else state
+            known = event.account in state.removed or not event.out
+            return state if known else replace(state, removed=(*state.removed, event.account))
+        case facts.MemberReleased():
+            return replace(state, released=(*state.released, event.account))
+        case facts.MilestoneSettled() if event.milestone != len(state.settled) or state.firm_at(event.milestone) is None:
+            raise _missed(state, event)
         case facts.MilestoneSettled():
             return replace(state, settled=(*state.settled, event.milestone))
         case facts.ShardOpened():
             return replace(state, shards=(*state.shards, (event.milestone, event.digest)))
         case facts.ModelAccepted():
             return replace(state, accepted=(*state.accepted, (event.milestone, event.model)))
+        case facts.JobClosed() if state.phase is Phase.CLOSED:
+            raise _missed(state, event)
         case facts.JobClosed():
             return replace(state, phase=Phase.CLOSED, closed=event.reason, anchor=None)
         case _:
@@ -145,14 +177,28 @@ def _expect(state: JobState, round: int, attempt: int, *phases: Phase) -> None:
         )
 
 
+def _missed(state: JobState, event: LedgerEvent) -> ProtocolError:
+    return ProtocolError(
+        f"job {state.id} ({state.phase}, round {state.round}, {len(state.settled)} milestones settled) cannot follow with "
+        f"{type(event).__name__}: events were missed or came twice, read the job from the ledger's state again"
+    )
+
+
 def _open_round(state: JobState, event: facts.RoundOpened) -> JobState:
+    anchored = state.anchor if event.round == state.round else None
+    if event.round <= len(state.final):
+        anchored = state.final[event.round - 1].anchor
+    if state.phase is Phase.CLOSED or not state.verifiers or (anchored is not None and event.attempt <= anchored.attempt):
+        raise _missed(state, event)
     final = state.final[: event.round - 1]
     base = final[-1].anchor.model if final else state.terms.genesis
     if len(final) != event.round - 1 or base != event.base:
         raise ProtocolError(f"job {state.id} opens round {event.round} on a model that its rounds do not lead to: events were missed")
+    goes_on = (state.round, state.attempt, state.base) == (event.round, event.attempt, event.base)
     return replace(
-        state, phase=Phase.OPEN, round=event.round, attempt=event.attempt, base=event.base, coordinator=event.coordinator,
-        since=event.opened_at, anchor=None, challenger="", final=final,
+        state, phase=Phase.OPEN, round=event.round, attempt=event.attempt, base=event.base, since=event.opened_at, anchor=None,
+        coordinator="" if event.coordinator == ZERO_ADDRESS else event.coordinator, challenger="", final=final,
+        registered=state.registered if goes_on else (),
     )  # fmt: skip
 
 

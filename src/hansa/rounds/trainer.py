@@ -7,38 +7,43 @@ import msgspec
 from hansa.rounds import duties
 from hansa.rounds.duties import Duty
 from hansa.rounds.job import JobState, Phase
+from hansa.rounds.upkeep import rank_of, upkeep
 
 
 class TrainerFacts(msgspec.Struct, frozen=True):
-    """A trainer's own journal, folded: updates made by (round, base), receipts by (round, attempt), whether all was claimed."""
+    """A trainer's own journal, folded: updates made by (round, base), receipts by (round, attempt, coordinator), milestones claimed."""
 
     updates: frozenset[tuple[int, bytes]] = frozenset()
-    receipts: frozenset[tuple[int, int]] = frozenset()
+    receipts: frozenset[tuple[int, int, str]] = frozenset()
     claimed: frozenset[int] = frozenset()
 
 
 def trainer_duties(job: JobState, me: str, own: TrainerFacts, now: float) -> list[Duty]:
-    """Train once per (round, base model), bring it to every new coordinator; without a receipt at half the patience, go to the ledger."""
+    """Train once per (round, base model), bring it to every new coordinator; without a receipt at half the patience, go to the ledger.
+
+    Last in rank, it also keeps the job moving by all that needs no verdicts.
+    """
     if me not in job.trainers:
         return []
-    due = claims(job, own.claimed)
-    if job.phase is not Phase.OPEN:
+    due = parting(job, me, own.claimed) + upkeep(job, {}, now, rank_of(job, me))
+    if job.phase is not Phase.OPEN or now >= job.terms.deadline:
         return due
     if (job.round, job.base) not in own.updates:
         return [duties.Train(job.id, job.round, job.base), *due]
-    if (job.round, job.attempt) in own.receipts:
+    # A receipt binds the coordinator that gave it: whoever takes over in the same attempt has to be brought the update again.
+    if (job.round, job.attempt, job.coordinator) in own.receipts:
         return due
     if job.coordinator:
         due.append(duties.Submit(job.id, job.round, job.attempt, job.coordinator))
-    # A coordinator that was replaced takes its receipts with it, so the ledger is asked again only while nothing is registered.
-    if now >= job.since + job.terms.patience / 2 and me not in job.registered_now():
-        due.append(duties.RegisterUpdate(job.id, job.round))
+    if job.register_from() <= now < job.register_until() and me not in job.registered_now():
+        due.append(duties.RegisterUpdate(job.id, job.round, job.attempt))
     return due
 
 
-def claims(job: JobState, claimed: frozenset[int]) -> list[Duty]:
-    """One claim when the job has ended: roots are cumulative, so one call collects every settled milestone."""
-    if job.phase is not Phase.CLOSED or not job.settled:
-        return []
-    last = max(job.settled)
-    return [] if last in claimed else [duties.Claim(job.id, last)]
+def parting(job: JobState, me: str, claimed: frozenset[int]) -> list[Duty]:
+    """What a member collects when the job has ended: its stake, and in one claim what settled milestones owe it (roots are cumulative)."""
+    unseated = job.phase not in (Phase.ENROLLING, Phase.CLOSED) and me in job.candidates and me not in job.verifiers
+    due: list[Duty] = [duties.Release(job.id)] if (job.phase is Phase.CLOSED or unseated) and me not in job.released else []
+    if job.phase is Phase.CLOSED and job.settled and max(job.settled) not in claimed:
+        due.append(duties.Claim(job.id, max(job.settled)))
+    return due

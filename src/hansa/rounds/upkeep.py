@@ -6,6 +6,8 @@ only if the call is still open: in the ordinary case one transaction is sent, an
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from hansa.rounds import duties
 from hansa.rounds.ballots import Box, deciding_valid, deciding_wrong, witnesses
 from hansa.rounds.duties import Duty
@@ -14,47 +16,58 @@ from hansa.rounds.job import JobState, Phase
 GRACE = 2.0
 """Seconds between ranks."""
 
+Boxes = Mapping[tuple[int, int], Box]
+"""Verdicts by (round, attempt)."""
 
-def upkeep(job: JobState, box: Box, now: float, rank: int) -> list[Duty]:
-    """What is due of everyone at protocol time `now`; `box` holds the verdicts on the current anchor."""
+
+def rank_of(job: JobState, me: str) -> int:
+    """Turn of a member: the coordinator in office, the other coordinators, verifiers, trainers; last whoever else looks on."""
+    if me == job.coordinator:
+        return 0
+    turns = (*job.coordinators, *(job.verifiers or job.candidates), *job.trainers)
+    return 1 + (turns.index(me) if me in turns else len(turns))
+
+
+def upkeep(job: JobState, boxes: Boxes, now: float, rank: int) -> list[Duty]:
+    """What is due of everyone at protocol time `now`; without boxes only what needs no verdicts."""
     late = now - rank * GRACE
     match job.phase:
+        case Phase.CLOSED:
+            return []
         case Phase.ENROLLING:
-            due = _enrolment(job, late)
+            return [duties.Expire(job.id)] if late >= job.terms.deadline else _enrolment(job, late)
         case Phase.ANCHORED | Phase.CHALLENGED:
-            due = _judgement(job, box, late)
+            due = _judgement(job, boxes.get((job.round, job.attempt), {}), late)
         case _:
             due = []
-    due += _settlement(job, late)
-    if job.phase in (Phase.ENROLLING, Phase.OPEN) and late >= job.terms.deadline and not due:
-        due = [duties.Expire(job.id)]
-    elif job.phase is Phase.DONE and len(job.settled) == job.terms.milestones and late >= job.since:
-        due.append(duties.Close(job.id))
-    return due
-
-
-def enrolment_ends(job: JobState) -> int:
-    """When seats may be fixed: a surplus of verifiers needs one window more for the draw (R8)."""
-    return job.terms.enrol_by + (job.terms.window if len(job.candidates) > job.terms.verifiers else 0)
+    return _proof(job, boxes, now, late) or [*due, *_settlement(job, late)]
 
 
 def _enrolment(job: JobState, late: float) -> list[Duty]:
-    if late < enrolment_ends(job):
+    terms = job.terms
+    if late < terms.enrol_by:
         return []
-    enough = len(job.trainers) >= job.terms.quorum and job.coordinators and len(job.candidates) >= job.terms.verifiers
-    return [duties.Start(job.id) if enough else duties.Cancel(job.id)]
+    if len(job.trainers) < terms.quorum or not job.coordinators or len(job.candidates) < terms.verifiers:
+        return [duties.Cancel(job.id)]
+    # A surplus of verifiers is drawn from, by values that they have one window to reveal (R8).
+    if len(job.candidates) > terms.verifiers and len(job.revealed) < len(job.candidates):
+        if late < terms.enrol_by + terms.window:
+            return []
+        if len(job.revealed) < terms.verifiers:
+            return [duties.Cancel(job.id)]
+    return [duties.Start(job.id)]
 
 
 def _judgement(job: JobState, box: Box, late: float) -> list[Duty]:
     anchor = job.anchor
-    if anchor is None:
+    # Two thirds decide at once, whoever gathers them first; rank only staggers, so `late` is compared with the anchoring.
+    if anchor is None or late < job.anchored_at:
         return []
     at = (job.id, job.round, job.attempt)
     digest, wrong = deciding_wrong(job, box)
     if wrong:
         return [duties.Condemn(*at, anchor, digest, wrong)]
-    # Two thirds decide at once, whoever gathers them first; rank only staggers, so `late` is compared with the anchoring.
-    if (valid := deciding_valid(job, box)) and late >= job.anchored_at:
+    if valid := deciding_valid(job, box):
         return [duties.Finalise(*at, anchor, valid)]
     if job.phase is Phase.CHALLENGED:
         return [duties.VoidRound(*at, anchor)] if late >= job.voids_at else []
@@ -65,13 +78,24 @@ def _judgement(job: JobState, box: Box, late: float) -> list[Duty]:
     return [duties.Lapse(*at, anchor)] if late >= job.anchored_at + 2 * job.terms.window else []
 
 
+def _proof(job: JobState, boxes: Boxes, now: float, late: float) -> list[Duty]:
+    """Later proof against a round that is final but still inside its window (R7); it undoes all that follows, so nothing else is due."""
+    for final in job.final:
+        if late < final.anchored_at or now >= final.anchored_at + job.terms.window:
+            continue
+        at = (final.anchor.round, final.anchor.attempt)
+        digest, wrong = deciding_wrong(job, boxes.get(at, {}))
+        if wrong:
+            return [duties.Condemn(job.id, *at, final.anchor, digest, wrong)]
+    return []
+
+
 def _settlement(job: JobState, late: float) -> list[Duty]:
-    """Milestones whose last round is final and past its window (R7: later proof can no longer reverse it)."""
-    due: list[Duty] = []
-    for milestone in range(job.terms.milestones):
-        last = (milestone + 1) * job.rounds_per_milestone
-        if milestone not in job.settled and len(job.final) >= last:
-            # Every round up to the last must be past its window; they finalise in order, so the last one decides.
-            if late >= job.final[last - 1].anchored_at + job.terms.window:
-                due.append(duties.Settle(job.id, milestone))
-    return due
+    """Pay the next milestone once nothing can undo it; end the job when all are paid, or at the deadline when no more can be earned."""
+    following = len(job.settled)
+    if following == job.terms.milestones:
+        return [duties.Close(job.id)] if job.phase is Phase.DONE and late >= job.since else []
+    firm_at = job.firm_at(following)
+    if firm_at is not None:
+        return [duties.Settle(job.id, following)] if late >= firm_at else []
+    return [duties.Expire(job.id)] if job.phase is Phase.OPEN and late >= job.terms.deadline else []

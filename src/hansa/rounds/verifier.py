@@ -8,11 +8,10 @@ import msgspec
 
 from hansa.core.types import Judgement
 from hansa.rounds import duties
-from hansa.rounds.ballots import Box
 from hansa.rounds.duties import Ballot, Duty
 from hansa.rounds.job import JobState, Phase
-from hansa.rounds.trainer import claims
-from hansa.rounds.upkeep import GRACE, upkeep
+from hansa.rounds.trainer import parting
+from hansa.rounds.upkeep import GRACE, Boxes, rank_of, upkeep
 
 
 class VerifierFacts(msgspec.Struct, frozen=True):
@@ -24,40 +23,60 @@ class VerifierFacts(msgspec.Struct, frozen=True):
 
     verdicts: Mapping[tuple[int, int], Ballot]
     published: frozenset[tuple[int, int]]
-    boxes: Mapping[tuple[int, int], Box]
+    boxes: Boxes
     evaluated: frozenset[int] = frozenset()
     evaluations: Mapping[int, int] = {}
     claimed: frozenset[int] = frozenset()
 
 
 def verifier_duties(job: JobState, me: str, own: VerifierFacts, now: float) -> list[Duty]:
-    """Reveal if a draw needs it, judge each anchor once, say so to everyone, bond a challenge when it is wrong, measure opened shards."""
+    """Reveal if a draw needs it, judge each anchor once, say so to everyone, bond a challenge when it is wrong or cannot be checked,
+    measure opened shards."""
     if me not in job.candidates:
         return []
-    if job.phase is Phase.ENROLLING:
-        drawing = len(job.candidates) > job.terms.verifiers and now >= job.terms.enrol_by and me not in job.revealed
-        return [duties.Reveal(job.id)] if drawing else upkeep(job, {}, now, 1 + len(job.coordinators) + job.candidates.index(me))
+    if job.phase is Phase.ENROLLING and _drawing(job, me, now):
+        return [duties.Reveal(job.id)]
+    due = parting(job, me, own.claimed) + upkeep(job, own.boxes, now, rank_of(job, me))
     if me not in job.verifiers or me in job.removed:
-        return []
+        return due
     seat = job.verifiers.index(me)
+    return due + _judging(job, seat, own, now) + _acceptance(job, seat, own, now)
+
+
+def _drawing(job: JobState, me: str, now: float) -> bool:
+    surplus = len(job.candidates) > job.terms.verifiers
+    return surplus and me not in job.revealed and job.terms.enrol_by <= now < job.terms.enrol_by + job.terms.window
+
+
+def _judging(job: JobState, seat: int, own: VerifierFacts, now: float) -> list[Duty]:
+    if job.phase not in (Phase.ANCHORED, Phase.CHALLENGED) or job.anchor is None:
+        return []
     at = (job.round, job.attempt)
-    due = claims(job, own.claimed) + upkeep(job, own.boxes.get(at, {}), now, 1 + seat)
-    if job.phase in (Phase.ANCHORED, Phase.CHALLENGED) and job.anchor is not None:
-        mine = own.verdicts.get(at)
-        if mine is None:
-            due.append(duties.Check(job.id, *at, job.anchor))
-        else:
-            if at not in own.published:
-                due.append(duties.Publish(job.id, *at))
-            if mine.judgement is Judgement.WRONG and job.phase is Phase.ANCHORED and _my_turn(job, seat, now):
-                due.append(duties.Challenge(job.id, *at, job.anchor))
-    return due + _acceptance(job, seat, own, now)
+    mine = own.verdicts.get(at)
+    due: list[Duty] = []
+    if mine is None:
+        due.append(duties.Check(job.id, *at, job.anchor))
+    elif at not in own.published:
+        due.append(duties.Publish(job.id, *at))
+    if job.phase is Phase.ANCHORED and _challenges(job, seat, mine, now):
+        due.append(duties.Challenge(job.id, *at, job.anchor))
+    return due
 
 
-def _my_turn(job: JobState, seat: int, now: float) -> bool:
-    """Seats challenge one after another, all of them well inside the window: one bond is enough, but nobody waits for a dead seat."""
-    step = min(GRACE, job.terms.window / (2 * len(job.verifiers)))
-    return job.anchored_at + seat * step <= now < job.anchored_at + job.terms.window
+def _challenges(job: JobState, seat: int, mine: Ballot | None, now: float) -> bool:
+    """Seats challenge one after another, well inside the window: one bond is enough, but nobody waits for a dead seat.
+
+    A wrong anchor is challenged at once. One that could not be checked in half of the window is challenged too: with blobs withheld
+    from honest seats, a single dishonest one would be the third that ends a round by time (R5).
+    """
+    window = job.terms.window
+    if mine is None:
+        first = job.anchored_at + window / 2
+    elif mine.judgement is Judgement.WRONG:
+        first = float(job.anchored_at)
+    else:
+        return False
+    return first + seat * min(GRACE, window / (4 * len(job.verifiers))) <= now < job.anchored_at + window
 
 
 def _acceptance(job: JobState, seat: int, own: VerifierFacts, now: float) -> list[Duty]:
