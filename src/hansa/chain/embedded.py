@@ -82,7 +82,10 @@ class EmbeddedChain:
             ready.cancel()
             await self._mining
         dispatcher = Dispatcher(self.miner, free=self.genesis.base_fee == 0)
-        self._server = await asyncio.get_running_loop().create_server(lambda: Door(dispatcher, self._doors), sock=self._listener)
+        # A short queue of connections would make a burst of clients wait a second for their kernel to knock again.
+        self._server = await asyncio.get_running_loop().create_server(
+            lambda: Door(dispatcher, self._doors), sock=self._listener, backlog=1024
+        )
 
     async def wait(self) -> None:
         """Until mining ends, which it does only by an error that nothing can mend; raises it."""
@@ -118,7 +121,7 @@ def _listen(port: int) -> socket.socket:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind(("127.0.0.1", port))
-        listener.listen(256)
+        listener.listen(1024)
     except OSError as error:
         listener.close()
         if error.errno in (errno.EADDRINUSE, errno.EACCES):

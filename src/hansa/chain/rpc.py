@@ -15,7 +15,7 @@ from hansa.core.errors import ConfigError, LedgerUnreachable
 
 T = TypeVar("T")
 
-_MAX_IDLE = 8
+_MAX_CONNECTIONS = 32
 _MAX_HEADERS = 64
 
 
@@ -106,13 +106,14 @@ class Endpoint:
         ).encode()
         self._timeout, self._max_reply = timeout, max_reply
         self._idle: list[_Connection] = []
+        self._places = asyncio.Semaphore(_MAX_CONNECTIONS)
 
     async def request(self, method: str, params: object, shape: type[T], *, timeout: float | None = None) -> T:
         """The result in the given shape; RpcError when the endpoint refuses, EndpointDown when it does not answer."""
         body = request_body(1, method, params)
         request = b"%s%d\r\n\r\n%s" % (self._head, len(body), body)
         try:
-            async with asyncio.timeout(timeout or self._timeout):
+            async with self._places, asyncio.timeout(timeout or self._timeout):
                 answer = await self._exchange(request)
         except TimeoutError as error:
             raise EndpointDown(f"{self.name} did not answer {method} in {timeout or self._timeout:g} s") from error
@@ -143,10 +144,8 @@ class Endpoint:
         except BaseException:
             connection.close()
             raise
-        if not connection.closed and len(self._idle) < _MAX_IDLE:
+        if not connection.closed:
             self._idle.append(connection)
-        else:
-            connection.close()
         return answer
 
     async def close(self) -> None:
