@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
+import contextlib
 import hashlib
 import logging
 import re
@@ -13,7 +14,7 @@ from typing import Any
 
 from hansa.core.encoding import encode
 from hansa.core.errors import FormatError
-from hansa.core.types import BlobRef
+from hansa.core.types import BlobRef, Envelope
 from hansa.transport import header
 from hansa.transport.reception import BLOB, Reception, Refusal, range_digest
 
@@ -33,13 +34,14 @@ _STALL = 30.0
 _SLOWEST = 64 << 10
 """Bytes a second below which a body is given up."""
 _DRAIN = 64 << 10
-"""A refused body up to this size is read and dropped, so that the sentence arrives; of a larger one the connection is closed."""
+"""A refused body up to this size is read and dropped, so that the sentence arrives; senders of larger ones ask first."""
 
 _RANGE = re.compile(rb"bytes=(\d{1,15})-(\d{0,15})")
 _SIZE = re.compile(rb"size=(\d{1,15})")
 _RAW, _DAG_PB = 0x55, 0x70
 _LEAF = 1 << 20
 
+_ENVELOPE = header.NAME.encode()
 _JSON = (b"content-type", b"application/json")
 _BYTES = (b"content-type", b"application/octet-stream")
 
@@ -63,7 +65,7 @@ class Application:
         except Refusal as refusal:
             await exchange.refuse(refusal.status, str(refusal))
         except (_Gone, TimeoutError):
-            await exchange.abandon()
+            return  # without a complete answer: the server closes the connection
         except Exception:
             log.exception("a request for %s failed", scope["path"])
             await exchange.refuse(500, "this node failed on the request; its operator finds the reason in its log")
@@ -80,16 +82,21 @@ class Application:
             expected, serve = "GET", exchange.reply(200, self._metrics(), (b"content-type", b"text/plain; version=0.0.4; charset=utf-8"))
         else:
             raise Refusal(404, "there is no such page; a node serves /v1/, /ipfs/, /healthz and /metrics")
-        if method != expected:
+        try:
+            if method != expected:
+                raise Refusal(405, f"use {expected} here")
+            if method == "GET" and exchange.has_body():
+                raise Refusal(400, "a GET request has no body; leave it out")
+            await serve
+        finally:
             serve.close()
-            raise Refusal(405, f"use {expected} here")
-        await serve
 
     async def _post(self, exchange: _Exchange, kind: str) -> None:
         length = exchange.length()
         self._reception.expect(kind, length)
         envelope = exchange.envelope()
         with self._reception.enter(envelope, kind, length):
+            exchange.known = True
             body, digest = await exchange.body(length)
             self._reception.accept(envelope, digest)
             answer = await self._reception.handle(envelope, body)
@@ -100,6 +107,7 @@ class Application:
         first, length, partial = _range(exchange.headers.get(b"range"), ref.size)
         envelope = exchange.envelope()
         with self._reception.enter(envelope, BLOB, 0) as sender:
+            exchange.known = True
             self._reception.accept(envelope, range_digest(ref, first, length))
             window = await self._reception.read(sender, ref, first, min(WINDOW, length))
             headers = [_BYTES, (b"accept-ranges", b"bytes")]
@@ -107,15 +115,14 @@ class Application:
                 headers.append((b"content-range", b"bytes %d-%d/%d" % (first, first + length - 1, ref.size)))
             await exchange.start(206 if partial else 200, length, *headers)
             sent = 0
-            while True:
+            while sent < length:
+                if sent:
+                    window = await self._reception.read(sender, ref, first + sent, min(WINDOW, length - sent))
                 view = memoryview(window)
                 for offset in range(0, len(view), CHUNK):
                     await exchange.write(view[offset : offset + CHUNK])
                 sent += len(view)
-                if sent == length:
-                    break
-                window = await self._reception.read(sender, ref, first + sent, min(WINDOW, length - sent))
-            await exchange.end()
+            await exchange.write(b"", more=False)
 
 
 class _Exchange:
@@ -126,26 +133,29 @@ class _Exchange:
         self.method: str = scope["method"]
         self.path: str = scope["path"]
         self.query: bytes = scope["query_string"]
+        self.known = False
+        """Whether the sender is proven and admitted; the connections of others are closed, so that strangers cannot occupy them."""
         self.headers: dict[bytes, bytes] = {}
         self._repeated: set[bytes] = set()
         for name, value in scope["headers"]:
             if name in self.headers:
                 self._repeated.add(name)
             self.headers[name] = value
-        self._unread = -1
-        self._started = False
+        self._started = self._read = False
+
+    def has_body(self) -> bool:
+        return b"transfer-encoding" in self.headers or self.headers.get(b"content-length", b"0") != b"0"
 
     def length(self) -> int:
         """The declared body length; a Refusal when there is none, since a body is bounded before it is read."""
         value = self.headers.get(b"content-length", b"")
         if b"transfer-encoding" in self.headers or b"content-length" in self._repeated or not re.fullmatch(rb"\d{1,15}", value):
             raise Refusal(411, "declare the body's length in one content-length header; chunked bodies are not accepted")
-        self._unread = int(value)
-        return self._unread
+        return int(value)
 
-    def envelope(self) -> Any:
-        value = self.headers.get(header.NAME.encode())
-        if value is None or header.NAME.encode() in self._repeated:
+    def envelope(self) -> Envelope:
+        value = self.headers.get(_ENVELOPE)
+        if value is None or _ENVELOPE in self._repeated:
             raise Refusal(401, f"sign the request: one {header.NAME} header is needed")
         try:
             return header.from_header(value)
@@ -155,68 +165,51 @@ class _Exchange:
     async def body(self, length: int) -> tuple[bytes, bytes]:
         """The body and its sha256, hashed as it arrives; TimeoutError when it trickles."""
         parts, digest, received = [], hashlib.sha256(), 0
+        self._read = True
         async with asyncio.timeout(_STALL + length / _SLOWEST):
             while True:
                 message = await self._receive()
-                if message["type"] != "http.request":
-                    raise _Gone
                 part = message.get("body", b"")
                 received += len(part)
-                if received > length:
+                if message["type"] != "http.request" or received > length:
                     raise _Gone
                 digest.update(part)
                 parts.append(part)
                 if not message.get("more_body", False):
-                    break
-        self._unread = 0
-        return b"".join(parts), digest.digest()
+                    return b"".join(parts), digest.digest()
 
     async def start(self, status: int, length: int, *headers: tuple[bytes, bytes]) -> None:
         self._started = True
+        every = [(b"content-length", b"%d" % length), *headers]
+        if not self.known:
+            every.append((b"connection", b"close"))
         async with asyncio.timeout(_STALL):
-            await self._send(
-                {"type": "http.response.start", "status": status, "headers": [(b"content-length", b"%d" % length), *headers]},
-            )
+            await self._send({"type": "http.response.start", "status": status, "headers": every})
 
-    async def write(self, data: bytes | memoryview) -> None:
+    async def write(self, data: bytes | memoryview, *, more: bool = True) -> None:
         async with asyncio.timeout(_STALL):
-            await self._send({"type": "http.response.body", "body": data, "more_body": True})
-
-    async def end(self, data: bytes | memoryview = b"") -> None:
-        async with asyncio.timeout(_STALL):
-            await self._send({"type": "http.response.body", "body": data, "more_body": False})
+            await self._send({"type": "http.response.body", "body": data, "more_body": more})
 
     async def reply(self, status: int, body: bytes, *headers: tuple[bytes, bytes]) -> None:
         """A whole answer, given to the transport in chunks."""
         await self.start(status, len(body), *headers)
         view = memoryview(body)
-        last = max(0, len(body) - 1) // CHUNK * CHUNK
-        for offset in range(0, last, CHUNK):
-            await self.write(view[offset : offset + CHUNK])
-        await self.end(view[last:] if last else body)
+        for offset in range(0, len(view), CHUNK):
+            await self.write(view[offset : offset + CHUNK], more=offset + CHUNK < len(view))
+        if not body:
+            await self.write(b"", more=False)
 
     async def refuse(self, status: int, sentence: str) -> None:
-        """Status and sentence as JSON; once an answer has begun only closing the connection tells the peer that it is incomplete."""
+        """Status and sentence as JSON; once an answer has begun, only closing the connection tells the peer that it is incomplete."""
         if self._started:
-            return await self.abandon()
-        headers = [_JSON]
+            return
         try:
-            if self._unread < 0 and (b"content-length" in self.headers or b"transfer-encoding" in self.headers):
-                self.length()
-        except Refusal:
-            self._unread = _DRAIN + 1
-        try:
-            if 0 < self._unread <= _DRAIN:
-                await self.body(self._unread)
-            elif self._unread > _DRAIN:
-                headers.append((b"connection", b"close"))
-            await self.reply(status, encode({"error": sentence}), *headers)
+            with contextlib.suppress(Refusal):
+                if not self._read and self.has_body() and self.length() <= _DRAIN:
+                    await self.body(self.length())
+            await self.reply(status, encode({"error": sentence}), _JSON)
         except (_Gone, TimeoutError):
-            await self.abandon()
-
-    async def abandon(self) -> None:
-        """Returning without a complete answer makes the server close the connection."""
-        return None
+            return
 
 
 def _blob_ref(name: str, query: bytes) -> BlobRef:

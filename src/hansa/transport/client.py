@@ -18,6 +18,7 @@ from hansa.core.types import Address, BlobRef, Peer
 from hansa.identity.envelope import seal
 from hansa.identity.typed import Domain
 from hansa.transport import header
+from hansa.transport.application import CHUNK
 from hansa.transport.reception import BLOB, MAX_SENTENCE, range_digest
 
 _READ_BUFFER = 1 << 20
@@ -87,8 +88,8 @@ class Client:
             async with self._session.request(
                 method,
                 _base(peer.url).join(URL(path, encoded=True)),
-                data=body,
-                headers=headers,
+                data=body if body is None or len(body) <= CHUNK else _chunks(body),
+                headers=headers if body is None else headers | {"content-length": str(len(body))},
                 ssl=_pin(peer.certificate),
                 expect100=body is not None and len(body) > _EXPECT,
                 allow_redirects=False,
@@ -103,6 +104,12 @@ class Client:
             raise TransportError(f"{peer.url} did not answer within {timeout:g} s") from error
         except (aiohttp.ClientError, OSError) as error:
             raise TransportError(f"{peer.url} cannot be used: {str(error) or type(error).__name__}") from error
+
+
+async def _chunks(body: bytes) -> AsyncIterator[memoryview]:
+    view = memoryview(body)
+    for offset in range(0, len(view), CHUNK):
+        yield view[offset : offset + CHUNK]
 
 
 def _new_session() -> aiohttp.ClientSession:

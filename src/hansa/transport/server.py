@@ -48,17 +48,19 @@ class _BoundedProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
+        self._head += len(data)
         super().data_received(data)
-        if self._in_head and not self.transport.is_closing():
-            self._head += len(data)
+        if not self._in_head:
+            self._head = 0
+        elif not self.transport.is_closing():
             if self._head > MAX_HEAD:
                 self.send_400_response("the request's headers are too large")
-            elif self._head_timer is None:
+            elif self._head and self._head_timer is None:
                 self._expect_head()
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
-        self._in_head, self._head = True, 0
+        self._in_head = True
 
     def on_headers_complete(self) -> None:
         self._in_head = False
