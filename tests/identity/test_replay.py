@@ -1,0 +1,124 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+
+from hansa.core.clock import ManualClock
+from hansa.core.errors import EnvelopeError
+from hansa.core.types import Address
+from hansa.identity.replay import MAX_AHEAD, ReplayGuard
+
+A, B = Address("0x" + "aa" * 20), Address("0x" + "bb" * 20)
+
+
+def nonce(number: int) -> bytes:
+    return number.to_bytes(32, "big")
+
+
+def test_a_nonce_is_accepted_once_for_each_sender() -> None:
+    clock = ManualClock(1000.0)
+    guard = ReplayGuard(clock)
+    guard.admit(A, 1100, nonce(1))
+    guard.admit(B, 1100, nonce(1))
+    guard.admit(A, 1100, nonce(2))
+    with pytest.raises(EnvelopeError, match="received before"):
+        guard.admit(A, 1100, nonce(1))
+
+
+def test_memory_is_given_back_after_the_deadline_and_not_before() -> None:
+    clock = ManualClock(1000.0)
+    guard = ReplayGuard(clock)
+    guard.admit(A, 1010, nonce(1))
+    clock.advance(10.5)
+    guard.admit(A, 1300, nonce(2))
+    assert len(guard) == 2
+    clock.advance(1)
+    guard.admit(A, 1300, nonce(3))
+    assert len(guard) == 2
+
+
+def test_a_clock_set_back_does_not_bring_forgotten_nonces_to_life() -> None:
+    class Settable:
+        time = 1000.0
+
+        def now(self) -> float:
+            return self.time
+
+    clock = Settable()
+    guard = ReplayGuard(clock)
+    guard.admit(A, 1010, nonce(1))
+    clock.time = 1020.0
+    guard.admit(A, 1030, nonce(2))
+    clock.time = 1005.0
+    with pytest.raises(EnvelopeError, match="expired"):
+        guard.admit(A, 1010, nonce(1))
+
+
+def test_a_full_memory_refuses_rather_than_forgets() -> None:
+    clock = ManualClock(1000.0)
+    guard = ReplayGuard(clock, per_sender=2, in_all=3)
+    guard.admit(A, 1010, nonce(1))
+    guard.admit(A, 1200, nonce(2))
+    with pytest.raises(EnvelopeError, match="too many requests"):
+        guard.admit(A, 1200, nonce(3))
+    guard.admit(B, 1200, nonce(1))
+    with pytest.raises(EnvelopeError, match="too many requests"):
+        guard.admit(B, 1200, nonce(2))
+    with pytest.raises(EnvelopeError, match="received before"):
+        guard.admit(A, 1010, nonce(1))
+    clock.advance(11)
+    guard.admit(A, 1200, nonce(3))
+
+
+def test_after_a_restart_no_deadline_that_the_predecessor_could_have_accepted_is_accepted() -> None:
+    clock = ManualClock(1000.0)
+    guard = ReplayGuard(clock, restarted_at=1000.0)
+    with pytest.raises(EnvelopeError, match="restarted a moment ago"):
+        guard.admit(A, 1000 + MAX_AHEAD, nonce(1))
+    guard.admit(A, 1001 + MAX_AHEAD, nonce(1))
+
+
+class Guarding(RuleBasedStateMachine):
+    """Against a model that remembers everything: nothing is accepted twice, whatever happens."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.clock = ManualClock(1000.0)
+        self.guard = ReplayGuard(self.clock, per_sender=6, in_all=9)
+        self.accepted: set[tuple[Address, int, bytes]] = set()
+
+    @rule(sender=st.sampled_from([A, B]), ahead=st.integers(0, 4), number=st.integers(0, 5))
+    def send(self, sender: Address, ahead: int, number: int) -> None:
+        key = (sender, int(self.clock.now()) + ahead, nonce(number))
+        live = [seen for seen in self.accepted if seen[1] >= int(self.clock.now())]
+        full = len(live) >= 9 or sum(seen[0] == sender for seen in live) >= 6
+        try:
+            self.guard.admit(*key)
+        except EnvelopeError:
+            assert key in self.accepted or full
+        else:
+            assert key not in self.accepted and not full
+            self.accepted.add(key)
+
+    @rule(seconds=st.floats(0.1, 3.0))
+    def pass_time(self, seconds: float) -> None:
+        self.clock.advance(seconds)
+
+    @rule(sender=st.sampled_from([A, B]))
+    def restart(self, sender: Address) -> None:
+        self.guard = ReplayGuard(self.clock, per_sender=6, in_all=9, restarted_at=self.clock.now() - MAX_AHEAD + 4)
+        self.accepted = {seen for seen in self.accepted if seen[1] < int(self.clock.now())}
+        for ahead in range(5):
+            with pytest.raises(EnvelopeError, match="restarted"):
+                self.guard.admit(sender, int(self.clock.now()) + ahead, nonce(0))
+        self.clock.advance(5)
+
+    @invariant()
+    def memory_is_bounded(self) -> None:
+        assert len(self.guard) <= 9
+
+
+Guarding.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+TestGuarding = Guarding.TestCase
