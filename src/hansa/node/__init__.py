@@ -1,1 +1,1 @@
-"""Roles as processes: each follows the ledger, folds it with its own journal into a state, and carries out the duties that the state names."""
+"""Roles as processes: each follows the ledger, folds it with its own journal into a state, and carries out the duties it names."""

@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 
 from hansa.core.clock import Clock
-from hansa.core.errors import HansaError
 from hansa.rounds.duties import Duty
 
 FIRST_PAUSE = 0.2
@@ -45,7 +44,7 @@ class Executor:
             await self._perform(duty)
             # A duty that succeeded but is still named (the ledger has not told us yet) is not repeated at once.
             self._again[name] = (self._clock.now() + LAST_PAUSE, 0)
-        except HansaError as error:
+        except Exception as error:  # a bug in one duty must not end the others; it is logged with its trace and tried again
             tries = self._again.get(name, (0.0, 0))[1] + 1
             self._again[name] = (self._clock.now() + min(FIRST_PAUSE * 2 ** (tries - 1), LAST_PAUSE), tries)
             self._failed(duty, error, tries)

@@ -1,0 +1,1 @@
+"""Jobs and their money as parties see them: posting, settlement, claims."""

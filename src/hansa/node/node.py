@@ -1,0 +1,243 @@
+"""What every role has in common: the parts it is made of, the loop from state to duties, and the duties that any of them may do."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from hansa.chain.deployment import Contracts
+from hansa.core.clock import Clock
+from hansa.core.encoding import decode
+from hansa.core.errors import FormatError, HansaError
+from hansa.core.ports import Beacon, BlobStore, Call, Handler, Ledger, Receipt, Signer, Transport
+from hansa.core.types import Address, BlobRef, Role
+from hansa.identity.typed import Domain
+from hansa.model import codec
+from hansa.model.state import ModelState
+from hansa.node.blobs import Blobs
+from hansa.node.book import Book
+from hansa.node.executor import Executor
+from hansa.node.follower import Follower
+from hansa.node.transactions import upkeep_call
+from hansa.rounds import duties, manifest
+from hansa.rounds.duties import Duty
+from hansa.rounds.job import JobState
+from hansa.rounds.manifest import Manifest
+from hansa.rounds.spec import JobSpec, read_spec
+from hansa.runtime.workers import WorkerPool
+
+log = logging.getLogger(__name__)
+
+TICK = 0.2
+"""Seconds between looks at the clock; every deadline is met within this."""
+
+
+class Posting(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The description of a kernel job: where its milestone's specification is (hexadecimal digest, bytes, first holders)."""
+
+    spec: str
+    size: int
+    milestone: int
+    holders: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The ports and state that `compose` wires together for one node."""
+
+    name: str
+    account: Address
+    signer: Signer
+    ledger: Ledger
+    contracts: Contracts
+    domain: Domain
+    book: Book
+    beacon: Beacon
+    store: BlobStore
+    transport: Transport
+    follower: Follower
+    clock: Clock
+    scratch: Path
+    workers: WorkerPool | None = None
+    auto_enrol: bool = True
+
+
+class Node:
+    """One role of one party; subclasses name the role's duties, handlers and how each duty is done."""
+
+    role: Role | None = None
+
+    def __init__(self, parts: Parts) -> None:
+        self.parts = parts
+        self.follower, self.book, self.account = parts.follower, parts.book, parts.account
+        self.blobs = Blobs(
+            parts.store, parts.book, parts.transport, parts.follower.directory, parts.domain, parts.signer, parts.account,
+            parts.follower.jobs.get, parts.scratch,
+        )  # fmt: skip
+        self._specs: dict[int, tuple[JobSpec, BlobRef]] = {}
+        self._wake = asyncio.Event()
+        self._executor = Executor(self._perform_logged, self._wake.set, self._failed, parts.clock)
+
+    def now(self) -> float:
+        """Protocol time: the wall clock less what the chain's outages extended (R16)."""
+        return self.parts.clock.now() - self.follower.extension
+
+    def duties(self, job: JobState) -> Sequence[Duty]:
+        raise NotImplementedError
+
+    async def perform(self, duty: Duty) -> None:
+        """Do one duty; the default covers those that are one transaction of the ledger's."""
+        match duty:
+            case duties.Claim():
+                await self._claim(self.job(duty.job), duty)
+            case duties.Release(job):
+                await self.send(self.parts.contracts.cohort.release(job, (self.account,)), duty)
+            case _:
+                await self.send(upkeep_call(self.parts.contracts, duty), duty)
+
+    def handlers(self) -> Mapping[str, Handler]:
+        return {"hold": self.blobs.hold, "outline": self.blobs.outline}
+
+    async def start(self) -> None:
+        """What the role must have ready before it follows jobs."""
+
+    async def run(self, stop: asyncio.Event, ready: Callable[[str], None]) -> None:
+        """Serve, follow, and carry out duties until told to stop; what was under way is taken up again at the next start."""
+        await self.start()
+        url = await self.parts.transport.serve(self.handlers(), self.blobs.read)
+        try:
+            async with self.follower.running(), asyncio.TaskGroup() as group:
+                news = group.create_task(self._watch())
+                ready(url)
+                while not stop.is_set():
+                    self._wake.clear()
+                    if self.follower.healthy:
+                        self._executor.carry_out(await self._due())
+                    await _first(stop.wait(), self._wake.wait(), timeout=TICK)
+                news.cancel()
+        finally:
+            await self._executor.close()
+            await self.parts.transport.close()
+            await self.parts.ledger.close()
+            if self.parts.workers is not None:
+                await self.parts.workers.close()
+
+    async def _watch(self) -> None:
+        while True:
+            await self.follower.change(3600.0)
+            self._wake.set()
+
+    async def _due(self) -> list[Duty]:
+        due: list[Duty] = []
+        for job in list(self.follower.jobs.values()):
+            if self._may_enrol(job):
+                due.append(Enrol(job.id))
+            due += self.duties(job)
+        return due
+
+    def _may_enrol(self, job: JobState) -> bool:
+        seated = self.account in (*job.trainers, *job.coordinators, *job.candidates)
+        return (
+            self.role is not None and self.parts.auto_enrol and job.phase == "enrolling" and not seated and self.now() < job.terms.enrol_by
+        )
+
+    async def _perform_logged(self, duty: Duty) -> None:
+        started = self.parts.clock.now()
+        if isinstance(duty, Enrol):
+            await self._enrol(self.job(duty.job), duty)
+        else:
+            await self.perform(duty)
+        log.info("done", extra={"duty": duty.name, "seconds": round(self.parts.clock.now() - started, 4)})
+
+    def _failed(self, duty: Duty, error: Exception, tries: int) -> None:
+        log.warning("failed", extra={"duty": duty.name, "error": f"{type(error).__name__}: {error}", "tries": tries})
+
+    def job(self, number: int) -> JobState:
+        return self.follower.jobs[number]
+
+    async def send(self, call: Call, duty: Duty) -> Receipt:
+        """The duty's transaction, once, ever; afterwards the state is brought up to what it caused."""
+        receipt = await self.parts.ledger.send(call, self.parts.signer, intent=duty.name)
+        log.info("sent", extra={"duty": duty.name, "transaction": receipt.transaction.hex(), "gas": receipt.gas_used})
+        return receipt
+
+    async def check_eligible(self, job: JobState, spec: JobSpec) -> None:
+        """Raise a HansaError to stay out of a job."""
+
+    async def _enrol(self, job: JobState, duty: Duty) -> None:
+        if self.role is None:
+            return
+        spec, _ = await self.spec(job)
+        await self.check_eligible(job, spec)
+        commitment = self.parts.beacon.commitment(job.id, self.account) if self.role is Role.VERIFIER else bytes(32)
+        await self.send(self.parts.contracts.cohort.enrol(job.id, int(self.role), commitment), duty)
+
+    async def spec(self, job: JobState) -> tuple[JobSpec, BlobRef]:
+        """The job's specification, from whoever the posting names."""
+        if job.id not in self._specs:
+            kernel = await self.parts.contracts.market.get_job(job.id).read(self.parts.ledger)
+            posting = decode(kernel.description.encode(), Posting)
+            ref = BlobRef(job.terms.spec, posting.size)
+            if posting.spec != ref.digest.hex():
+                raise FormatError(f"job {job.id} names two specifications; it cannot be trusted")
+            data = await self.blobs.get(ref, [Address(holder) for holder in (*posting.holders, *job.coordinators)])
+            await self.blobs.keep(job.id, data, self.until(job), open=True)
+            self._specs[job.id] = (read_spec(data, ref.digest), ref)
+        return self._specs[job.id]
+
+    def until(self, job: JobState) -> int:
+        """How long this node keeps a job's blobs: past every dispute."""
+        return job.terms.deadline + 8 * job.terms.window
+
+    def holders(self, job: JobState) -> list[Address]:
+        """Where a job's blobs are looked for: the coordinator in office, the others, the verifiers, the client."""
+        return [Address(each) for each in (job.coordinator, *job.coordinators, *job.verifiers, job.client) if each]
+
+    async def model(self, job: JobState, spec: JobSpec, number: int) -> ModelState:
+        """The model that round `number` starts from."""
+        return codec.decode(await self.blobs.get(model_ref(job, spec, number), self.holders(job)), spec.layout)
+
+    async def manifest(self, job: JobState, number: int) -> Manifest:
+        """The manifest behind final round `number`."""
+        anchor = job.final[number - 1].anchor
+        return manifest.read(await self.blobs.get(BlobRef(anchor.manifest, anchor.manifest_size), self.holders(job)))
+
+    async def _claim(self, job: JobState, duty: duties.Claim) -> None:
+        from hansa.market.claims import claim_calls
+
+        table = (await self.manifest(job, (duty.milestone + 1) * job.rounds_per_milestone)).credit_table() if duty.milestone >= 0 else {}
+        for part, call in claim_calls(self.parts.contracts, job, self.account, table):
+            await self.parts.ledger.send(call, self.parts.signer, intent=f"{duty.name}/{part}")
+        self.book.claimed_all(job.id, duty.milestone)
+
+
+class Enrol(Duty, frozen=True):
+    """Take this node's role in a job."""
+
+
+def model_ref(job: JobState, spec: JobSpec, number: int) -> BlobRef:
+    """The blob of the model that round `number` starts from."""
+    if number == 1:
+        return spec.genesis
+    anchor = job.final[number - 2].anchor
+    return BlobRef(anchor.model, anchor.model_size)
+
+
+async def _first(*waits: object, timeout: float) -> None:
+    tasks = [asyncio.ensure_future(wait) for wait in waits]  # type: ignore[call-overload]
+    try:
+        await asyncio.wait(tasks, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+
+
+def refuse(condition: bool, error: type[HansaError], sentence: str) -> None:
+    """Raise `error` with `sentence` when `condition` holds: one line for one check on others' input."""
+    if condition:
+        raise error(sentence)

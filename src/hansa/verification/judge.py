@@ -1,0 +1,104 @@
+"""A verdict on one anchor, as a pure function of the ledger's facts and the blobs: every honest verifier reaches the same one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from eth_abi.abi import encode as abi_encode
+from msgspec.structs import replace
+
+from hansa.core.encoding import keccak
+from hansa.core.errors import FormatError, IdentityError, ProtocolError
+from hansa.core.types import Address, Digest, Fault, FaultKind, Judgement, Verdict, Wei
+from hansa.identity.typed import Domain
+from hansa.model.state import ModelState
+from hansa.rounds.anchor import Anchor, updates_root
+from hansa.rounds.assemble import outcome, read_update
+from hansa.rounds.credits import credits_root
+from hansa.rounds.job import JobState
+from hansa.rounds.manifest import Manifest
+from hansa.rounds.spec import JobSpec
+
+_ORDER = list(FaultKind)
+Name = Callable[[bytes], bytes]
+"""The blob digest (UnixFS root) of some bytes; passed in, because storage is below this room but not for it to use."""
+
+
+def judge(
+    spec: JobSpec, job: JobState, anchor: Anchor, manifest: Manifest, base: ModelState, blobs: Mapping[bytes, bytes],
+    before: Mapping[Address, Wei], domain: Domain, account_of: Callable[[Address], Address], name: Name,
+) -> Verdict:  # fmt: skip
+    """Valid when everything recomputes; wrong otherwise, with the digest that this verifier signs instead and the faults it found.
+
+    `blobs` holds every update that the manifest names, each already matched to its digest; `before` are the previous round's credits.
+    A fault in the set of updates leaves no anchor that all honest verifiers would compute; they then sign a digest of the first such fault.
+    """
+    coordinator = Address(job.coordinator)
+    found = _set_faults(spec, job, anchor, manifest, blobs, domain, account_of)
+    if found:
+        first = min(found, key=lambda fault: _ORDER.index(fault.kind))
+        return Verdict(Judgement.WRONG, fault_digest(anchor, first.kind), tuple(found))
+    made = outcome(spec, job, base, manifest.updates, blobs, before, coordinator)
+    expected = replace(
+        anchor,
+        updates=updates_root(each.statement for each in manifest.updates),
+        aggregate=name(made.aggregate),
+        model=name(made.model),
+        model_size=len(made.model),
+        credits=credits_root(job.id, made.credits),
+        accepted=len(manifest.updates),
+    )
+    faults = list(_differences(anchor, expected, coordinator))
+    if manifest.credit_table() != made.credits:
+        # The root may be right while the table that claims are proven from is not: then nobody could claim.
+        faults.append(Fault(coordinator, FaultKind.WRONG_CREDITS, "the manifest's credits are not what the round earned"))
+    if not faults:
+        return Verdict(Judgement.VALID, anchor.digest())
+    digest = expected.digest() if expected != anchor else fault_digest(anchor, faults[0].kind)
+    return Verdict(Judgement.WRONG, digest, tuple(faults))
+
+
+def fault_digest(anchor: Anchor, kind: FaultKind) -> Digest:
+    """keccak(abi.encode(anchor digest, fault number)): one digest for one kind of fault in one anchor."""
+    return Digest(keccak(abi_encode(("bytes32", "uint256"), (anchor.digest(), 1 + _ORDER.index(kind)))))
+
+
+def _set_faults(
+    spec: JobSpec, job: JobState, anchor: Anchor, manifest: Manifest, blobs: Mapping[bytes, bytes], domain: Domain,
+    account_of: Callable[[Address], Address],
+) -> list[Fault]:  # fmt: skip
+    """What is wrong with the updates themselves: whose they are, how many, which are missing, whether they are of this round."""
+    coordinator = Address(job.coordinator)
+    found = []
+    if anchor.base != job.base or manifest.base.digest != job.base:
+        found.append(Fault(coordinator, FaultKind.WRONG_BASE, "the round does not start from the last final model"))
+    if (manifest.job, manifest.round, manifest.attempt, manifest.coordinator) != (job.id, job.round, job.attempt, coordinator):
+        found.append(Fault(coordinator, FaultKind.WRONG_AGGREGATE, "the manifest is of another job, round, attempt or coordinator"))
+    if len(manifest.updates) < job.terms.quorum:
+        found.append(Fault(coordinator, FaultKind.BELOW_QUORUM, f"{len(manifest.updates)} updates, quorum {job.terms.quorum}"))
+    for accepted in manifest.updates:
+        said = accepted.statement
+        try:
+            signer = account_of(said.signer_of(domain, accepted.signature))
+            if signer != said.trainer or said.trainer not in job.trainers:
+                raise IdentityError("not signed by a seated trainer")
+            read_update(spec, job, accepted, blobs[said.update])
+        except (IdentityError, FormatError, ProtocolError) as error:
+            found.append(Fault(coordinator, FaultKind.FORGED_UPDATE, f"update in the name of {said.trainer}: {error}"))
+    listed = {accepted.statement.trainer: accepted.statement.update for accepted in manifest.updates}
+    for trainer, update in job.registered_now().items():
+        if listed.get(Address(trainer)) != update:
+            found.append(Fault(coordinator, FaultKind.OMITTED_UPDATE, f"{trainer} registered an update on the ledger (R5)"))
+    return found
+
+
+def _differences(anchor: Anchor, expected: Anchor, coordinator: Address) -> list[Fault]:
+    kinds = {
+        "aggregate": FaultKind.WRONG_AGGREGATE, "updates": FaultKind.WRONG_AGGREGATE, "accepted": FaultKind.WRONG_AGGREGATE,
+        "model": FaultKind.WRONG_MODEL, "model_size": FaultKind.WRONG_MODEL, "credits": FaultKind.WRONG_CREDITS,
+    }  # fmt: skip
+    return [
+        Fault(coordinator, kind, f"{field} is not what the updates give")
+        for field, kind in kinds.items()
+        if getattr(anchor, field) != getattr(expected, field)
+    ]
