@@ -13,10 +13,11 @@ import msgspec
 from hansa.chain.deployment import Contracts
 from hansa.core.clock import Clock
 from hansa.core.encoding import decode
-from hansa.core.errors import FormatError, HansaError
+from hansa.core.errors import FormatError
 from hansa.core.ports import Beacon, BlobStore, Call, Handler, Ledger, Receipt, Signer, Transport
 from hansa.core.types import Address, BlobRef, Role
 from hansa.identity.typed import Domain
+from hansa.market.claims import claim_calls
 from hansa.model import codec
 from hansa.model.state import ModelState
 from hansa.node.blobs import Blobs
@@ -26,7 +27,7 @@ from hansa.node.follower import Follower
 from hansa.node.transactions import upkeep_call
 from hansa.rounds import duties, manifest
 from hansa.rounds.duties import Duty
-from hansa.rounds.job import JobState
+from hansa.rounds.job import JobState, Phase
 from hansa.rounds.manifest import Manifest
 from hansa.rounds.spec import JobSpec, read_spec
 from hansa.runtime.workers import WorkerPool
@@ -141,10 +142,10 @@ class Node:
         return due
 
     def _may_enrol(self, job: JobState) -> bool:
+        if self.role is None or not self.parts.auto_enrol or job.phase is not Phase.ENROLLING:
+            return False
         seated = self.account in (*job.trainers, *job.coordinators, *job.candidates)
-        return (
-            self.role is not None and self.parts.auto_enrol and job.phase == "enrolling" and not seated and self.now() < job.terms.enrol_by
-        )
+        return not seated and self.now() < job.terms.enrol_by
 
     async def _perform_logged(self, duty: Duty) -> None:
         started = self.parts.clock.now()
@@ -208,8 +209,6 @@ class Node:
         return manifest.read(await self.blobs.get(BlobRef(anchor.manifest, anchor.manifest_size), self.holders(job)))
 
     async def _claim(self, job: JobState, duty: duties.Claim) -> None:
-        from hansa.market.claims import claim_calls
-
         table = (await self.manifest(job, (duty.milestone + 1) * job.rounds_per_milestone)).credit_table() if duty.milestone >= 0 else {}
         for part, call in claim_calls(self.parts.contracts, job, self.account, table):
             await self.parts.ledger.send(call, self.parts.signer, intent=f"{duty.name}/{part}")
@@ -235,9 +234,3 @@ async def _first(*waits: object, timeout: float) -> None:
     finally:
         for task in tasks:
             task.cancel()
-
-
-def refuse(condition: bool, error: type[HansaError], sentence: str) -> None:
-    """Raise `error` with `sentence` when `condition` holds: one line for one check on others' input."""
-    if condition:
-        raise error(sentence)
