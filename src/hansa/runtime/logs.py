@@ -37,7 +37,7 @@ class JsonLines(logging.Formatter):
             line[name] = _shown(name, value)
         if record.exc_info and record.exc_info[0] is not None:
             line["error"] = self.formatException(record.exc_info)
-        return json.dumps(line, ensure_ascii=False, default=_plain)
+        return json.dumps(line, default=_plain)
 
 
 def _shown(name: str, value: object) -> object:
@@ -52,7 +52,7 @@ def _shown(name: str, value: object) -> object:
 
 def _plain(value: object) -> str:
     if isinstance(value, (bytes, bytearray, memoryview)):
-        return f"{bytes(value[:4]).hex()}… ({len(value)} bytes)"
+        return f"{bytes(value[:4]).hex()}... ({len(value)} bytes)"
     return str(value)
 
 

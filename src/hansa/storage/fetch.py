@@ -105,8 +105,9 @@ class _Holders:
                 data = None
             finally:
                 holder.under_way -= 1
-            took = self._timer() - began
-            holder.seconds = took if holder.seconds == 0.0 else 0.7 * holder.seconds + 0.3 * took
+            if length == LEAF:  # only full leaves can be compared with each other
+                took = self._timer() - began
+                holder.seconds = took if holder.seconds == 0.0 else 0.7 * holder.seconds + 0.3 * took
             if data is None or len(data) != length:
                 # Silence, a refusal or a cut reply is no lie: the holder may only be busy.
                 holder.strikes += 1
@@ -152,14 +153,16 @@ async def fetch(
     lost: list[int] = []
     failed: list[StorageError] = []
 
+    async def bring(place: int) -> None:
+        offset, length = place * LEAF, _length(place, ref.size)
+        keep = partial(_keep, part, offset, _digest(outline, place))
+        if await holders.answer(length, lambda source: source.read(offset, length), keep) is None:
+            lost.append(place)
+
     async def work() -> None:
         while todo:
-            place = todo.popleft()
-            offset, length = place * LEAF, _length(place, ref.size)
-            keep = partial(_keep, part, offset, _digest(outline, place))
             try:
-                if await holders.answer(length, lambda source: source.read(offset, length), keep) is None:  # noqa: B023
-                    lost.append(place)
+                await bring(todo.popleft())
             except StorageError as error:
                 failed.append(error)
                 todo.clear()
