@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.lib.npyio import NpzFile
 from numpy.typing import NDArray
 
 from hansa.core.errors import DataError
@@ -64,7 +65,7 @@ def _csv(path: Path, schema: Schema) -> dict[str, Column]:
     converting = csv.ConvertOptions(column_types={name: pyarrow.string() for name in names}, strings_can_be_null=False)
     try:
         table = csv.read_csv(path, read_options=reading, convert_options=converting)
-    except pyarrow.ArrowInvalid as error:
+    except pyarrow.ArrowException as error:
         raise DataError(f"{path.name} is not a CSV table of this schema: {str(error).splitlines()[0]}") from error
     _lacking(path, schema, table.column_names)
     return {name: np.asarray(table[name].to_pylist(), object) for name in names}
@@ -78,7 +79,7 @@ def _parquet(path: Path, schema: Schema) -> dict[str, Column]:
         with parquet.ParquetFile(path) as file:
             _lacking(path, schema, file.schema_arrow.names)
             table = file.read(columns=list(schema.columns))
-    except pyarrow.ArrowInvalid as error:
+    except pyarrow.ArrowException as error:
         raise DataError(f"{path.name} is not a Parquet file: {str(error).splitlines()[0]}") from error
     # Objects keep absent cells as None and integers exact, which a float column would not.
     return {name: np.asarray(table[name].to_pylist(), object) for name in schema.columns}
@@ -86,13 +87,15 @@ def _parquet(path: Path, schema: Schema) -> dict[str, Column]:
 
 def _npz(path: Path, schema: Schema) -> dict[str, Column]:
     import zipfile
+    import zlib
 
     try:
-        with np.load(path, allow_pickle=False) as file:
+        # Opened here, because numpy leaves the file open when it turns out to be no archive.
+        with path.open("rb") as stream, NpzFile(stream, allow_pickle=False) as file:
             _lacking(path, schema, list(file))
             table = {name: file[name] for name in schema.columns}
-    except (ValueError, zipfile.BadZipFile) as error:
-        raise DataError(f"{path.name} is not an NPZ file of plain arrays: {error}") from error
+    except (ValueError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError) as error:
+        raise DataError(f"{path.name} is not an NPZ file of plain arrays: {str(error).splitlines()[0]}") from error
     for name, column in table.items():
         if column.shape[:1] != table[schema.label].shape[:1] or not column.shape:
             raise DataError(f"column {name} of {path.name} has shape {column.shape}, which does not match the {schema.label} column's")
