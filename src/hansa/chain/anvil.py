@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import ctypes
 import os
 import platform
 import shutil
-import signal
-import sys
 import tempfile
 from pathlib import Path
 
 import msgspec
-import psutil
+import psutil  # type: ignore[import-untyped]
 
 from hansa.chain.ipc import Ipc
 from hansa.core.errors import ConfigError, LedgerError
+from hansa.runtime.lifeline import launcher
 
 _START_SECONDS = 30.0
 _PROFILE = {"x86_64": "amd64", "AMD64": "amd64", "arm64": "arm64", "aarch64": "arm64"}
@@ -69,12 +67,6 @@ def kill_recorded(record: Path) -> None:
     record.unlink(missing_ok=True)
 
 
-def _die_with_parent() -> None:
-    if sys.platform == "linux":
-        pr_set_pdeathsig = 1
-        ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
-
-
 class Anvil:
     """A running node: its process, its socket, its folder of temporary files."""
 
@@ -89,13 +81,9 @@ class Anvil:
         folder = Path(tempfile.mkdtemp(prefix="hansa-chain-"))
         try:
             with (home / "anvil.log").open("wb") as log:
+                command = launcher(_command(genesis, folder))
                 process = await asyncio.create_subprocess_exec(
-                    *_command(genesis, folder),
-                    stdin=asyncio.subprocess.DEVNULL,
-                    stdout=log,
-                    stderr=log,
-                    preexec_fn=_die_with_parent,
-                    cwd=folder,
+                    *command, stdin=asyncio.subprocess.DEVNULL, stdout=log, stderr=log, cwd=folder
                 )
             try:
                 _record(home / "anvil.json", process.pid)

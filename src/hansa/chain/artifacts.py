@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import keyword
+import re
 from collections.abc import Sequence
 from functools import cache
 from importlib import resources
@@ -59,6 +61,15 @@ class Artifact(msgspec.Struct, frozen=True, rename="camel"):
         """Creation code followed by the constructor's encoded arguments; FormatError when they do not fit."""
         inputs = next((entry.inputs for entry in self.of_kind("constructor")), ())
         return bytes.fromhex(self.bytecode[2:]) + abi.encode([parameter.canonical for parameter in inputs], arguments)
+
+
+def snake(name: str) -> str:
+    """camelCase or UPPER_CASE as snake_case, leading and trailing underscores off, keywords with one behind."""
+    name = name.strip("_")
+    if name.isupper():
+        return name.lower()
+    name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()
+    return name + "_" if keyword.iskeyword(name) else name
 
 
 _FOLDER = resources.files("hansa.chain") / "artifacts"

@@ -2,27 +2,17 @@
 
 from __future__ import annotations
 
-import keyword
 import re
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from hansa.chain import artifacts
-from hansa.chain.artifacts import Artifact, Entry, Parameter
+from hansa.chain.artifacts import Artifact, Entry, Parameter, snake
 
 FOLDER = Path(__file__).parent / "bindings"
 _NOTE = "Made from the contract's interface by `python -m hansa.chain.generate`; do not edit."
 _WIDTH = 140
-
-
-def snake(name: str) -> str:
-    """camelCase or UPPER_CASE as snake_case, leading and trailing underscores off, keywords with one behind."""
-    name = name.strip("_")
-    if name.isupper():
-        return name.lower()
-    name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()
-    return name + "_" if keyword.iskeyword(name) else name
 
 
 def _struct_name(parameter: Parameter) -> str:

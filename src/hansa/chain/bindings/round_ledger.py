@@ -5,12 +5,8 @@ from hansa.chain.bindings import structs
 from hansa.core.ports import Call
 from hansa.core.types import Address
 
-_ATTESTATION_TYPEHASH = Function("ATTESTATION_TYPEHASH()", "(bytes32)")
-_FETCHED = Function("FETCHED()", "(uint8)")
 _LAPSE_BPS = Function("LAPSE_BPS()", "(uint256)")
 _LATE_BPS = Function("LATE_BPS()", "(uint256)")
-_VALID = Function("VALID()", "(uint8)")
-_WRONG = Function("WRONG()", "(uint8)")
 _ANCHOR = Function("anchor((uint256,uint32,uint32,bytes32,bytes32,bytes32,uint64,bytes32,bytes32,uint64,bytes32,uint16))")
 _CANCEL = Function("cancel(uint256)")
 _CHALLENGE = Function("challenge((uint256,uint32,uint32,bytes32,bytes32,bytes32,uint64,bytes32,bytes32,uint64,bytes32,uint16))")
@@ -25,9 +21,6 @@ _CONDEMN = Function(
 )
 _CREDIT = Function("credit(address)", "(uint256)")
 _DEADLINES = Function("deadlines(uint256)", "(uint40,uint40,uint40,uint40)")
-_DOMAIN_SEPARATOR = Function("domainSeparator()", "(bytes32)")
-_EIP712_DOMAIN = Function("eip712Domain()", "(bytes1,string,string,uint256,address,bytes32,uint256[])")
-_EQUIVOCATION = Function("equivocation(uint256,uint32,uint32,bytes32,uint8,(uint8,bytes32,bytes),(uint8,bytes32,bytes))")
 _EXPIRE = Function("expire(uint256)")
 _FINALISE = Function(
     "finalise((uint256,uint32,uint32,bytes32,bytes32,bytes32,uint64,bytes32,bytes32,uint64,bytes32,uint16),uint8[],uint8[],bytes[])"
@@ -55,10 +48,6 @@ _ROUND_OF = Function("roundOf(uint256,uint32)", "((bytes32,uint40,uint32,uint8,u
 _SETTLE = Function("settle(uint256,uint8)")
 _START = Function("start(uint256)")
 _TAKEOVER = Function("takeover(uint256)")
-_TERMS_OF = Function(
-    "termsOf(uint256)",
-    "((bytes32,bytes32,bytes32,uint16,uint8,uint8,uint8,uint16,uint16,uint40,uint40,uint40,uint40,uint128,uint128,uint128,uint128,uint16))",
-)
 _TOKEN = Function("token()", "(address)")
 _VOID_ROUND = Function("voidRound((uint256,uint32,uint32,bytes32,bytes32,bytes32,uint64,bytes32,bytes32,uint64,bytes32,uint16))")
 
@@ -67,23 +56,11 @@ class RoundLedger:
     def __init__(self, address: Address) -> None:
         self.address = address
 
-    def attestation_typehash(self) -> View[bytes]:
-        return _ATTESTATION_TYPEHASH.view(one(bytes), self.address)
-
-    def fetched(self) -> View[int]:
-        return _FETCHED.view(one(int), self.address)
-
     def lapse_bps(self) -> View[int]:
         return _LAPSE_BPS.view(one(int), self.address)
 
     def late_bps(self) -> View[int]:
         return _LATE_BPS.view(one(int), self.address)
-
-    def valid(self) -> View[int]:
-        return _VALID.view(one(int), self.address)
-
-    def wrong(self) -> View[int]:
-        return _WRONG.view(one(int), self.address)
 
     def anchor(self, a: structs.Anchor) -> Call:
         return _ANCHOR.call(self.address, a)
@@ -120,17 +97,6 @@ class RoundLedger:
 
     def deadlines(self, job: int) -> View[tuple[int, int, int, int]]:
         return _DEADLINES.view(several(tuple[int, int, int, int]), self.address, job)
-
-    def domain_separator(self) -> View[bytes]:
-        return _DOMAIN_SEPARATOR.view(one(bytes), self.address)
-
-    def eip712_domain(self) -> View[tuple[bytes, str, str, int, Address, bytes, tuple[int, ...]]]:
-        return _EIP712_DOMAIN.view(several(tuple[bytes, str, str, int, Address, bytes, tuple[int, ...]]), self.address)
-
-    def equivocation(
-        self, job: int, round: int, attempt: int, anchor: bytes, seat: int, a: structs.Statement, b: structs.Statement
-    ) -> Call:
-        return _EQUIVOCATION.call(self.address, job, round, attempt, anchor, seat, a, b)
 
     def expire(self, job: int) -> Call:
         return _EXPIRE.call(self.address, job)
@@ -185,9 +151,6 @@ class RoundLedger:
 
     def takeover(self, job: int) -> Call:
         return _TAKEOVER.call(self.address, job)
-
-    def terms_of(self, job: int) -> View[structs.Terms]:
-        return _TERMS_OF.view(one(structs.Terms), self.address, job)
 
     def token(self) -> View[Address]:
         return _TOKEN.view(one(Address), self.address)

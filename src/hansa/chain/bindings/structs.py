@@ -5,17 +5,17 @@ import msgspec
 from hansa.core.types import Address
 
 
-class Rules(msgspec.Struct, frozen=True, array_like=True):
-    client: Address
-    enrol_by: int
-    reveal_by: int
-    quorum: int
-    max_trainers: int
-    verifiers: int
-    locked_until: int
-    trainer_stake: int
-    coordinator_stake: int
-    verifier_stake: int
+class Subject(msgspec.Struct, frozen=True, array_like=True):
+    job: int
+    round: int
+    attempt: int
+    anchor: bytes
+
+
+class Statement(msgspec.Struct, frozen=True, array_like=True):
+    verdict: int
+    digest: bytes
+    signature: bytes
 
 
 class Member(msgspec.Struct, frozen=True, array_like=True):
@@ -24,6 +24,27 @@ class Member(msgspec.Struct, frozen=True, array_like=True):
     revealed: bool
     out: bool
     commitment: bytes
+
+
+class Terms(msgspec.Struct, frozen=True, array_like=True):
+    spec: bytes
+    genesis: bytes
+    acceptance: bytes
+    rounds: int
+    milestones: int
+    quorum: int
+    verifiers: int
+    coordinator_bps: int
+    verifier_bps: int
+    enrol_by: int
+    patience: int
+    window: int
+    deadline: int
+    trainer_stake: int
+    coordinator_stake: int
+    verifier_stake: int
+    challenge_bond: int
+    max_trainers: int
 
 
 class Job(msgspec.Struct, frozen=True, array_like=True):
@@ -71,27 +92,6 @@ class Node(msgspec.Struct, frozen=True, array_like=True):
     proposed: Address
 
 
-class Terms(msgspec.Struct, frozen=True, array_like=True):
-    spec: bytes
-    genesis: bytes
-    acceptance: bytes
-    rounds: int
-    milestones: int
-    quorum: int
-    verifiers: int
-    coordinator_bps: int
-    verifier_bps: int
-    enrol_by: int
-    patience: int
-    window: int
-    deadline: int
-    trainer_stake: int
-    coordinator_stake: int
-    verifier_stake: int
-    challenge_bond: int
-    max_trainers: int
-
-
 class Anchor(msgspec.Struct, frozen=True, array_like=True):
     job: int
     round: int
@@ -105,12 +105,6 @@ class Anchor(msgspec.Struct, frozen=True, array_like=True):
     model_size: int
     credits: bytes
     accepted: int
-
-
-class Statement(msgspec.Struct, frozen=True, array_like=True):
-    verdict: int
-    digest: bytes
-    signature: bytes
 
 
 class JobView(msgspec.Struct, frozen=True, array_like=True):

@@ -1,0 +1,115 @@
+"""Reading events in order, also over reorganisations and crashes: the reader keeps a position, the cursor keeps nothing.
+
+What `read` returns and the position that belongs to it are stored together by the reader; after a crash it goes on from the position it
+stored. When blocks it has seen are gone, it is first told to forget everything above a block, and then gets the events that replaced them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import msgspec
+
+from hansa.chain.abi import View
+from hansa.chain.events import Decoder, Event
+from hansa.core.errors import LedgerError
+from hansa.core.ports import Block, Ledger
+from hansa.core.types import Address
+
+_KEPT = 128
+
+
+class Rollback(msgspec.Struct, frozen=True):
+    """Forget all events of blocks above this one: the chain has replaced them."""
+
+    to_block: int
+
+
+class Position(msgspec.Struct, frozen=True, array_like=True):
+    """Where a reader stands: the block it needs next, and the (number, hash) of the last ones it read, oldest first."""
+
+    next: int
+    recent: tuple[tuple[int, bytes], ...] = ()
+
+
+class Fact(NamedTuple):
+    """A value folded from events, and the view that says what it should be."""
+
+    what: str
+    view: View[Any]
+    folded: object
+
+
+class Discrepancy(NamedTuple):
+    what: str
+    folded: object
+    actual: object
+
+
+class Cursor:
+    """Over the contracts at the given addresses, from the block of their deployment, at most `span` blocks a read."""
+
+    def __init__(self, ledger: Ledger, contracts: Mapping[Address, str], *, first_block: int = 0, span: int = 2_000) -> None:
+        self._ledger, self._decoder, self._first, self._span = ledger, Decoder(contracts), first_block, span
+
+    async def read(self, position: Position | None = None) -> tuple[tuple[Rollback | Event, ...], Position]:
+        """What happened since `position` (None: from the start), and the position after it; nothing new gives the same position back."""
+        position = position or Position(self._first)
+        head = await self._ledger.head()
+        found: list[Rollback | Event] = []
+        common = await self._common(position, head)
+        if common != position:
+            found.append(Rollback(common.next - 1))
+        last = min(head.number, common.next + self._span - 1)
+        if last < common.next:
+            return tuple(found), common
+        end = await self._ledger.block(last)
+        events = await self._events(common.next, last)
+        # The hash of the last block commits to all before it: unchanged, and joined to what was read before, it proves one single history.
+        first = await self._ledger.block(common.next)
+        joined = not common.recent or common.recent[-1][0] != common.next - 1 or first.parent == common.recent[-1][1]
+        if not joined or (await self._ledger.block(last)).hash != end.hash:
+            return tuple(found), common
+        return (*found, *events), Position(last + 1, (*common.recent, (last, end.hash))[-_KEPT:])
+
+    async def discrepancies(self, position: Position, facts: Sequence[Fact]) -> list[Discrepancy]:
+        """Facts whose view answers something else; none unless the chain stands at `position` all the while, so ask when caught up."""
+        if not position.recent or (await self._ledger.head()).hash != position.recent[-1][1]:
+            return []
+        found = []
+        for what, view, folded in facts:
+            actual = await view.read(self._ledger)
+            if actual != folded:
+                found.append(Discrepancy(what, folded, actual))
+        return found if (await self._ledger.head()).hash == position.recent[-1][1] else []
+
+    async def _common(self, position: Position, head: Block) -> Position:
+        """The position shortened to the blocks that still stand; one the endpoint has not reached yet is neither proved nor denied."""
+        recent = list(position.recent)
+        while recent:
+            number, known = recent[-1]
+            if number <= head.number:
+                if await self._hash(number) == known:
+                    break
+                recent.pop()
+            else:
+                below = [entry for entry in recent if entry[0] <= head.number]
+                if not below or await self._hash(below[-1][0]) == below[-1][1]:
+                    return position
+                recent = below
+        else:
+            return position if not position.recent else Position(self._first)
+        return position if len(recent) == len(position.recent) else Position(recent[-1][0] + 1, tuple(recent))
+
+    async def _hash(self, number: int) -> bytes:
+        try:
+            return (await self._ledger.block(number)).hash
+        except LedgerError:
+            return b""
+
+    async def _events(self, first: int, last: int) -> list[Event]:
+        logs = await self._ledger.logs(self._decoder.addresses, first, last)
+        blocks = {number: await self._ledger.block(number) for number in sorted({log.block for log in logs})}
+        events = [self._decoder.decode(log, blocks[log.block].timestamp) for log in logs if log.block_hash == blocks[log.block].hash]
+        return [event for event in events if event is not None]
