@@ -151,3 +151,19 @@ def _present(name: str) -> bool:
             return torch.xpu.is_available()
         case _:
             return torch.backends.mps.is_available()
+
+
+def test_a_model_can_be_trained_after_it_was_first_evaluated() -> None:
+    architecture = Mlp(5, (3,), 1)
+    state, rows = initial(architecture, 0), place(BINARY, CPU)
+    before = evaluate(architecture, Objective.BINARY, state, rows)
+    delta, _ = train(architecture, Objective.BINARY, state, rows, LocalTraining(rate=0.1, batch=8, epochs=5), 0)
+    assert evaluate(architecture, Objective.BINARY, ModelState(state.layout, state.vector + delta), rows).loss < before.loss
+
+
+def test_a_model_that_overflows_on_the_rows_is_refused() -> None:
+    huge = ModelState(initial(Linear(5), 0).layout, np.full(6, 1e30, np.float32))
+    with pytest.raises(FormatError, match="loss is not finite"):
+        evaluate(Linear(5), Objective.SQUARED, huge, place(NUMBERS, CPU))
+    with pytest.raises(FormatError, match="loss is not finite"):
+        train(Linear(5), Objective.SQUARED, huge, place(NUMBERS, CPU), LocalTraining(rate=1e-6, batch=60, steps=1), 0)

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from hansa.core.errors import ConfigError, DataError
+from hansa.core.errors import ConfigError, DataError, FormatError
 from hansa.learning.calls import TrainingSummary
 from hansa.learning.examples import Examples
 from hansa.learning.metrics import Evaluation
@@ -117,6 +117,13 @@ def _loss(objective: Objective, outcome: torch.Tensor, targets: torch.Tensor, re
             return functional.mse_loss(outcome, targets, reduction=reduction)
 
 
+def _finite(loss: float) -> float:
+    """The loss itself; a model can have finite weights and yet overflow on its rows, which no message could carry."""
+    if not math.isfinite(loss):
+        raise FormatError("the model's loss is not finite on these rows; lower the learning rate or normalise the features")
+    return loss
+
+
 def _batches(features: torch.Tensor, targets: torch.Tensor, local: LocalTraining, seed: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     """Batches of freshly shuffled passes; the last one of a pass may be smaller."""
     bits, rows = np.random.PCG64(seed), len(features)
@@ -154,13 +161,13 @@ def train(
         optimiser.step()
         losses.append(loss.detach())
     delta = checked(model.weights.detach().cpu().numpy() - state.vector, state.layout.size, "the trained model")
-    mean = float(torch.stack(losses).double().mean())
+    mean = _finite(float(torch.stack(losses).double().mean()))
     return delta, TrainingSummary(len(losses), len(rows.features), mean, math.sqrt(float(np.square(delta, dtype=np.float64).sum())))
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def evaluate(architecture: Architecture, objective: Objective, state: ModelState, rows: Placed) -> Evaluation:
-    """Loss and right answers of a model on rows; DataError when they do not fit it."""
+    """Loss and right answers of a model on rows; DataError when they do not fit it, FormatError when its loss is not finite."""
     targets = _targets(architecture, objective, rows)
     model = _trainable(architecture, rows.features.device)
     model.load(state)
@@ -171,4 +178,4 @@ def evaluate(architecture: Architecture, objective: Objective, state: ModelState
         total += float(_loss(objective, outcome, wanted, "none").double().sum())
         guesses = outcome.argmax(1) if objective is Objective.CATEGORICAL else outcome > 0
         correct += int((guesses == wanted).sum())
-    return Evaluation(len(rows.features), total, None if objective is Objective.SQUARED else correct)
+    return Evaluation(len(rows.features), _finite(total), None if objective is Objective.SQUARED else correct)
