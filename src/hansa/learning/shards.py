@@ -41,8 +41,13 @@ def read(data: bytes | memoryview) -> Examples:
     if not (1 <= rows <= MAX_ROWS and 1 <= features <= MAX_FEATURES) or len(data) != _HEADER.size + rows * (4 * features + width):
         raise FormatError(f"a set of {rows} rows and {features} features does not have {len(data)} bytes")
     matrix = np.frombuffer(data, "<f4", rows * features, _HEADER.size).reshape(rows, features)
-    labels = np.frombuffer(data, _LABELS[kind], rows, _HEADER.size + 4 * rows * features)
+    start = _HEADER.size + 4 * rows * features
+    labels = (
+        np.frombuffer(data, "<i8", rows, start).astype(np.int64)
+        if kind == 0
+        else np.frombuffer(data, "<f4", rows, start).astype(np.float32)
+    )
     try:
-        return Examples(matrix.astype(np.float32, copy=False), labels.astype(np.int64 if kind == 0 else np.float32, copy=False))
+        return Examples(matrix.astype(np.float32, copy=False), labels)
     except DataError as error:
         raise FormatError(f"the examples are not usable: {error}") from error

@@ -7,7 +7,7 @@ import msgspec
 from hansa.chain.deployment import Contracts
 from hansa.core.encoding import decode
 from hansa.core.errors import IdentityError, ProtocolError
-from hansa.core.types import Judgement
+from hansa.core.types import Address, Judgement
 from hansa.identity.statements import Attestation, Evaluation
 from hansa.identity.typed import Domain
 from hansa.node.book import Measured, Voted
@@ -59,6 +59,6 @@ def read_measurement(body: bytes, job: JobState | None, contracts: Contracts, do
     return Measured(said, signed.seat, signed.signature)
 
 
-def _check_seat(job: JobState, seat: int, key: str, directory: Directory) -> None:
+def _check_seat(job: JobState, seat: int, key: Address, directory: Directory) -> None:
     if not 0 <= seat < len(job.verifiers) or directory.account_of(key) != job.verifiers[seat]:
         raise IdentityError("the statement is not signed by the verifier of that seat")

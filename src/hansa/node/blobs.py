@@ -96,22 +96,26 @@ class Blobs:
         """Bring a blob to one other holder and keep its signed promise (R17); BlobUnavailable when nobody takes it."""
         if self._book.placed.get(ref.digest):
             return
-        body = frames.pack([encode(HoldRequest(ref, until, open)), data])
         reasons = []
         for holder in candidates:
             if holder == self._account:
                 continue
             try:
-                peer = self._directory.peer(holder)
-                reply = await self._transport.request(peer, "hold", body, job=job.id, round=job.round, timeout=10.0)
-                held = decode(reply, Held)
-                self._check_promise(held, job.id, ref, holder)
+                held = await self.bring(job, ref, data, until, holder, open=open)
             except HansaError as error:
                 reasons.append(f"{self._directory.name(holder)}: {error}")
                 continue
             self._book.write(Placed(held))
             return
         raise BlobUnavailable(f"no second holder for {ref.digest.hex()[:16]}: {'; '.join(reasons) or 'no candidate'}")
+
+    async def bring(self, job: JobState, ref: BlobRef, data: bytes, until: int, holder: Address, *, open: bool) -> Held:
+        """Bring a blob to one holder; its signed promise, or an error of the tree."""
+        body = frames.pack([encode(HoldRequest(ref, until, open)), data])
+        reply = await self._transport.request(self._directory.peer(holder), "hold", body, job=job.id, round=job.round, timeout=10.0)
+        held = decode(reply, Held)
+        self._check_promise(held, job.id, ref, holder)
+        return held
 
     def _check_promise(self, held: Held, job: int, ref: BlobRef, holder: Address) -> None:
         receipt = held.receipt
@@ -124,7 +128,7 @@ class Blobs:
         header, data = frames.unpack(body, 2)
         asked = decode(bytes(header), HoldRequest)
         job, sender = self._jobs(envelope.job), self._directory.account_of(Address(envelope.sender))
-        if job is not None and sender not in (*job.coordinators, job.client):
+        if job is None or sender not in (*job.coordinators, job.client):
             raise PeerRefused("only coordinators and the client of a job place blobs here")
         if unixfs.root(data) != asked.ref:
             raise FormatError("the blob's bytes do not match the digest it was sent under; send it again")

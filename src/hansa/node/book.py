@@ -32,6 +32,7 @@ class Received(Record, frozen=True):
     """The coordinator's receipt for the own update in one attempt."""
 
     receipt: UpdateReceipt
+    coordinator: str
     signature: bytes
 
 
@@ -109,7 +110,7 @@ class Book:
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
         self.made: dict[int, dict[tuple[int, bytes], Accepted]] = defaultdict(dict)
-        self.received: dict[int, set[tuple[int, int]]] = defaultdict(set)
+        self.received: dict[int, set[tuple[int, int, str]]] = defaultdict(set)
         self.took: dict[int, dict[tuple[int, bytes], dict[str, Accepted]]] = defaultdict(lambda: defaultdict(dict))
         self.left: dict[int, dict[tuple[int, bytes, str], Accepted]] = defaultdict(dict)
         self.placed: dict[bytes, dict[str, Held]] = defaultdict(dict)
@@ -135,8 +136,8 @@ class Book:
             case Made(accepted):
                 said = accepted.statement
                 self.made[said.job][(said.round, said.base)] = accepted
-            case Received(receipt):
-                self.received[receipt.job].add((receipt.round, receipt.attempt))
+            case Received(receipt, coordinator):
+                self.received[receipt.job].add((receipt.round, receipt.attempt, coordinator))
             case Took(accepted):
                 said = accepted.statement
                 self.took[said.job][(said.round, said.base)][said.trainer] = accepted

@@ -7,7 +7,7 @@ from typing import Literal
 
 import msgspec
 
-from hansa.core import config
+from hansa.core.config import load
 from hansa.core.errors import ConfigError
 from hansa.learning.schema import Schema
 
@@ -61,7 +61,7 @@ class NodeConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 def load_node(path: Path) -> NodeConfig:
     """The configuration in `path`; ConfigError names the file, the field and what it must be."""
-    loaded = config.load(path, NodeConfig)
+    loaded = load(path, NodeConfig)
     if loaded.role == "trainer" and loaded.data is None:
         raise ConfigError(f"{path}: a trainer needs a [data] table that names its file and schema")
     if not loaded.chain.endpoints:

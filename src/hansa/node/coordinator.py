@@ -29,7 +29,7 @@ class CoordinatorNode(Node):
 
     role = Role.COORDINATOR
 
-    def duties(self, job: JobState) -> Sequence[Duty]:
+    def owed(self, job: JobState) -> Sequence[Duty]:
         return coordinator_duties(job, self.account, self.book.coordinator(job.id), self.now())
 
     def handlers(self) -> Mapping[str, Handler]:
@@ -60,7 +60,7 @@ class CoordinatorNode(Node):
         elif known.statement != said:
             raise ProtocolError("another update of yours was accepted for this round; the first one counts")
         receipt = UpdateReceipt(job.id, said.round, job.attempt, said.trainer, said.update)
-        return encode(Received(receipt, receipt.sign(self.parts.domain, self.parts.signer)))
+        return encode(Received(receipt, self.account, receipt.sign(self.parts.domain, self.parts.signer)))
 
     async def _hear(self, envelope: Envelope, body: bytes) -> bytes:
         """Handler "verdict"."""

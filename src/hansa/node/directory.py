@@ -30,6 +30,11 @@ class Directory:
         self._by_account: dict[Address, int] = {}
         self._by_operator: dict[Address, int] = {}
 
+    def clear(self) -> None:
+        self._members.clear()
+        self._by_account.clear()
+        self._by_operator.clear()
+
     def fold(self, name: str, arguments: Mapping[str, Any]) -> None:
         """Apply one event of the registry; names it does not know (approvals of the ERC-721 token) change nothing here."""
         match name:

@@ -1,82 +1,120 @@
-"""The ledger followed live: events folded into one JobState per job, redone from the fork when the chain reorganises."""
+"""The ledger followed live: events folded into jobs, directory and clock; a reorganisation is met by folding again from the start."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import Protocol
 
+import msgspec
+
+from hansa.chain.cursor import Cursor, Position, Rollback
+from hansa.chain.events import Event
 from hansa.core.errors import LedgerError, ProtocolError
-from hansa.rounds.events import JobOpened, LedgerEvent
+from hansa.core.types import Address
+from hansa.node.directory import Directory
+from hansa.rounds.events import JobOpened, Terms, decode_event
 from hansa.rounds.job import JobState, apply, open_job
 
+log = logging.getLogger(__name__)
 
-class Step(Protocol):
-    """One stretch of news: facts in order; `rewound` when everything before must be forgotten first."""
+POLL = 0.04
+"""Seconds between looks at the head of a chain that does not push."""
 
-    rewound: bool
-    facts: list[LedgerEvent]
-    block: int
+_JOB_CONTRACTS = ("RoundLedger", "Cohort", "Acceptance")
 
-
-class Source(Protocol):
-    """Where news come from: `wait` returns when there may be some, `read` takes what there is."""
-
-    async def wait(self, timeout: float) -> None: ...
-
-    async def read(self) -> list[Step]: ...
+Nets = Callable[[int, int], Awaitable[tuple[int, ...]]]
+"""(first kernel job, milestones) -> what each pays after the market's fee."""
 
 
 class Follower:
-    """Keeps `jobs` up to date and wakes whoever waits for a change."""
+    """Keeps `jobs` up to date and wakes whoever waits for a change; `anchors` says where each anchor was mined, for reports."""
 
-    def __init__(self, source: Source, on_error: Callable[[Exception], None]) -> None:
-        self._source = source
-        self._on_error = on_error
+    def __init__(self, cursor: Cursor, nets: Nets) -> None:
+        self._cursor, self._nets = cursor, nets
+        self._position: Position | None = None
         self._changed = asyncio.Condition()
         self.jobs: dict[int, JobState] = {}
-        self.block = -1
+        self.anchors: dict[tuple[int, int, int], Event] = {}
+        self.directory = Directory()
+        self.extension = 0
         self.healthy = False
 
-    def fold(self, step: Step) -> bool:
-        """Apply one stretch; True when any job changed."""
-        if step.rewound:
-            self.jobs.clear()
-        for fact in step.facts:
-            if isinstance(fact, JobOpened):
-                self.jobs[fact.job] = open_job(fact)
-            elif fact.job in self.jobs:
-                self.jobs[fact.job] = apply(self.jobs[fact.job], fact)
-            else:
-                raise ProtocolError(f"the ledger reports on job {fact.job}, which was never opened; reconcile from state")
-        self.block = step.block
-        return step.rewound or bool(step.facts)
-
     async def catch_up(self) -> bool:
-        """Read and fold what is there; True when any job changed."""
+        """Read and fold what is there; True when anything changed."""
         changed = False
-        for step in await self._source.read():
-            changed |= self.fold(step)
+        while True:
+            news, position = await self._cursor.read(self._position)
+            if any(isinstance(each, Rollback) for each in news):
+                log.warning("reorganised", extra={"block": position.next})
+                self._forget()
+                changed = True
+                continue
+            for event in news:
+                if isinstance(event, Event):
+                    await self._fold(event)
+            self._position, before = position, self._position
+            changed |= bool(news)
+            if before is not None and position.next == before.next:
+                break
         self.healthy = True
         if changed:
             async with self._changed:
                 self._changed.notify_all()
         return changed
 
+    def _forget(self) -> None:
+        self._position = None
+        self.jobs.clear()
+        self.anchors.clear()
+        self.directory.clear()
+        self.extension = 0
+
+    async def _fold(self, event: Event) -> None:
+        if event.contract == "NodeRegistry":
+            self.directory.fold(event.name, event.args)
+        elif event.contract == "Clock" and event.name == "Extended":
+            self.extension = int(str(event.args["extension"]))
+        elif event.contract in _JOB_CONTRACTS:
+            await self._fold_job(event)
+
+    async def _fold_job(self, event: Event) -> None:
+        arguments = dict(event.args)
+        if event.name == "JobOpened":
+            terms = msgspec.convert(arguments["terms"], Terms)
+            arguments["nets"] = await self._nets(int(str(arguments["job"])), terms.milestones)
+        fact = decode_event(event.name, arguments, event.timestamp - self.extension)
+        if fact is None:
+            return
+        if event.name == "RoundAnchored":
+            state = self.jobs[fact.job]
+            self.anchors[(fact.job, state.round, state.attempt)] = event
+        if isinstance(fact, JobOpened):
+            self.jobs[fact.job] = open_job(fact)
+        elif fact.job in self.jobs:
+            self.jobs[fact.job] = apply(self.jobs[fact.job], fact)
+        else:
+            raise ProtocolError(f"the ledger reports on job {fact.job}, which was never opened: events were missed")
+
     async def run(self) -> None:
         """Follow for ever; a chain that is down is asked again and again, nothing is lost meanwhile."""
-        pause = 0.05
+        pause = POLL
         while True:
             try:
                 await self.catch_up()
-                await self._source.wait(1.0)
-                pause = 0.05
+                pause = POLL
             except LedgerError as error:
+                if self.healthy:
+                    log.warning("chain unreachable", extra={"error": str(error)})
                 self.healthy = False
-                self._on_error(error)
-                await asyncio.sleep(pause)
-                pause = min(pause * 2, 2.0)
+                pause = min(pause * 2, 1.0)
+            except ProtocolError:
+                # Events and state disagree: fold the whole history again rather than go on from a wrong state.
+                log.exception("folding again")
+                self._forget()
+                pause = 1.0
+            await asyncio.sleep(pause)
 
     async def change(self, timeout: float) -> None:
         """Return after the next change, or after `timeout` seconds."""
@@ -88,9 +126,14 @@ class Follower:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[Follower]:
+        """Caught up once, then following until the block ends."""
         task = asyncio.create_task(self.run(), name="follower")
         try:
             yield self
         finally:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
+
+    def knows(self, key: Address) -> bool:
+        """Whether a key belongs to a registered node or to the client of a job: who may talk to a node at all."""
+        return key in self.directory or any(job.client == key for job in self.jobs.values())

@@ -8,8 +8,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import msgspec
-
 from hansa.chain.deployment import Contracts
 from hansa.core.clock import Clock
 from hansa.core.encoding import decode
@@ -18,6 +16,7 @@ from hansa.core.ports import Beacon, BlobStore, Call, Handler, Ledger, Receipt, 
 from hansa.core.types import Address, BlobRef, Role
 from hansa.identity.typed import Domain
 from hansa.market.claims import claim_calls
+from hansa.market.posting import Posting
 from hansa.model import codec
 from hansa.model.state import ModelState
 from hansa.node.blobs import Blobs
@@ -36,15 +35,6 @@ log = logging.getLogger(__name__)
 
 TICK = 0.2
 """Seconds between looks at the clock; every deadline is met within this."""
-
-
-class Posting(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The description of a kernel job: where its milestone's specification is (hexadecimal digest, bytes, first holders)."""
-
-    spec: str
-    size: int
-    milestone: int
-    holders: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -88,7 +78,7 @@ class Node:
         """Protocol time: the wall clock less what the chain's outages extended (R16)."""
         return self.parts.clock.now() - self.follower.extension
 
-    def duties(self, job: JobState) -> Sequence[Duty]:
+    def owed(self, job: JobState) -> Sequence[Duty]:
         raise NotImplementedError
 
     async def perform(self, duty: Duty) -> None:
@@ -138,7 +128,7 @@ class Node:
         for job in list(self.follower.jobs.values()):
             if self._may_enrol(job):
                 due.append(Enrol(job.id))
-            due += self.duties(job)
+            due += self.owed(job)
         return due
 
     def _may_enrol(self, job: JobState) -> bool:
@@ -175,6 +165,10 @@ class Node:
             return
         spec, _ = await self.spec(job)
         await self.check_eligible(job, spec)
+        if self.role is not Role.TRAINER:
+            # The client may go away after this: who coordinates or verifies holds what the job starts from (R17).
+            for ref in (spec.genesis, spec.progress):
+                await self.blobs.keep(job.id, await self.blobs.get(ref, self.holders(job)), self.until(job), open=True)
         commitment = self.parts.beacon.commitment(job.id, self.account) if self.role is Role.VERIFIER else bytes(32)
         await self.send(self.parts.contracts.cohort.enrol(job.id, int(self.role), commitment), duty)
 
@@ -197,7 +191,7 @@ class Node:
 
     def holders(self, job: JobState) -> list[Address]:
         """Where a job's blobs are looked for: the coordinator in office, the others, the verifiers, the client."""
-        return [Address(each) for each in (job.coordinator, *job.coordinators, *job.verifiers, job.client) if each]
+        return [Address(each) for each in (job.coordinator, *job.coordinators, *job.candidates, job.client) if each]
 
     async def model(self, job: JobState, spec: JobSpec, number: int) -> ModelState:
         """The model that round `number` starts from."""

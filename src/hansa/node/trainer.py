@@ -47,7 +47,7 @@ class TrainerNode(Node):
         """None: a trainer only dials out, and there is nothing here to ask for."""
         return {}
 
-    def duties(self, job: JobState) -> Sequence[Duty]:
+    def owed(self, job: JobState) -> Sequence[Duty]:
         return trainer_duties(job, self.account, self.book.trainer(job.id), self.now())
 
     async def check_eligible(self, job: JobState, spec: JobSpec) -> None:
@@ -90,10 +90,10 @@ class TrainerNode(Node):
         workers = self.parts.workers
         if workers is None:
             raise ProtocolError("this trainer was composed without workers")
-        header, buffers = await workers.run("train", encode(call), [memoryview(vector).cast("B")], timeout=TRAIN_SECONDS)
+        header, buffers = await workers.run("train", encode(call), [vector.tobytes()], timeout=TRAIN_SECONDS)
         answer = read_answer(header)
         if isinstance(answer, NeedRows):
-            rows = [memoryview(vector).cast("B"), self._rows.features.tobytes(), self._rows.labels.tobytes()]
+            rows = [vector.tobytes(), self._rows.features.tobytes(), self._rows.labels.tobytes()]
             call = TrainCall(call.architecture, call.objective, call.local, call.seed, call.rows, attached=True)
             header, buffers = await workers.run("train", encode(call), rows, timeout=TRAIN_SECONDS)
             answer = read_answer(header)
@@ -116,7 +116,7 @@ class TrainerNode(Node):
         key = receipt.signer_of(self.parts.domain, got.signature)
         if (receipt.job, receipt.round, receipt.trainer, receipt.update) != (job.id, said.round, self.account, said.update):
             raise ProtocolError("the coordinator's receipt is for another update")
-        if self.follower.directory.account_of(key) != duty.coordinator:
+        if self.follower.directory.account_of(key) != duty.coordinator or got.coordinator != duty.coordinator:
             raise ProtocolError("the receipt is not signed by the coordinator in office")
         self.book.write(got)
 

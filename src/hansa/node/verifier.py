@@ -6,24 +6,20 @@ import asyncio
 import logging
 from collections.abc import Mapping, Sequence
 
-import numpy as np
-
 from hansa.core.encoding import encode
 from hansa.core.errors import BlobUnavailable, FormatError, ProtocolError
 from hansa.core.ports import Handler
 from hansa.core.types import Address, BlobRef, Envelope, Fault, FaultKind, Judgement, Role, Verdict
 from hansa.identity.statements import Attestation, Evaluation
-from hansa.learning import shards
-from hansa.learning.calls import EvaluateCall, Evaluated, Rows, read_answer
-from hansa.learning.metrics import Evaluation as Measurement
 from hansa.node.ballots import SignedEvaluation, SignedVerdict, contract_domain, read_ballot, read_measurement
 from hansa.node.book import Left, Measured, Published, Voted
 from hansa.node.intake import read_submission
+from hansa.node.measure import measure
 from hansa.node.node import Node
 from hansa.rounds import duties, manifest
 from hansa.rounds.duties import Ballot, Duty
 from hansa.rounds.job import JobState
-from hansa.rounds.spec import PPM, JobSpec
+from hansa.rounds.spec import PPM
 from hansa.rounds.verifier import verifier_duties
 from hansa.storage import unixfs
 from hansa.verification.judge import fault_digest, judge
@@ -34,7 +30,7 @@ log = logging.getLogger(__name__)
 class VerifierNode(Node):
     role = Role.VERIFIER
 
-    def duties(self, job: JobState) -> Sequence[Duty]:
+    def owed(self, job: JobState) -> Sequence[Duty]:
         seat = job.verifiers.index(self.account) if self.account in job.verifiers else None
         return verifier_duties(job, self.account, self.book.verifier(job.id, seat), self.now())
 
@@ -162,7 +158,8 @@ class VerifierNode(Node):
         guarded = self.book.guarded.get(duty.shard)
         if guarded is None:
             raise BlobUnavailable("the opened shard has not been brought here yet")
-        found = await self.measure(spec, await self.model(job, spec, _after(job, duty.milestone)), await self.blobs.own(guarded.ref))
+        state = await self.model(job, spec, _after(job, duty.milestone))
+        found = await measure(self.parts.workers, spec, state, await self.blobs.own(guarded.ref))
         metric = PPM * (found.correct or 0) // found.rows
         least = spec.acceptance.baseline + spec.acceptance.margin
         said = Evaluation(job.id, duty.milestone, duty.model, duty.shard, metric, spec.acceptance.baseline, metric >= least)
@@ -170,21 +167,6 @@ class VerifierNode(Node):
         signature = said.sign(contract_domain(self.parts.domain, self.parts.contracts.acceptance.address), self.parts.signer)
         self.book.write(Measured(said, seat, signature, own=True))
         await self._tell(job, "evaluation", encode(SignedEvaluation(said, seat, signature)))
-
-    async def measure(self, spec: JobSpec, state: object, shard: bytes) -> Measurement:
-        """Evaluate a model on a shard of examples in the worker."""
-        rows = shards.read(shard)
-        workers = self.parts.workers
-        if workers is None:
-            raise ProtocolError("this verifier was composed without workers")
-        call = EvaluateCall(spec.architecture, spec.objective, Rows.of(unixfs.root(shard).digest.hex(), rows), attached=True)
-        vector = np.ascontiguousarray(state.vector)  # type: ignore[attr-defined]
-        buffers = [memoryview(vector).cast("B"), rows.features.tobytes(), rows.labels.tobytes()]
-        header, _ = await workers.run("evaluate", encode(call), buffers, timeout=600.0)
-        answer = read_answer(header)
-        if not isinstance(answer, Evaluated):
-            raise ProtocolError("the worker answered an evaluation with something else; restart the node")
-        return answer.evaluation
 
     async def _accept(self, job: JobState, duty: duties.Accept) -> None:
         """All passing evaluations that agree to the last digit, if they are two thirds of the seats."""

@@ -1,0 +1,104 @@
+"""From a configuration file to a running node: ports wired to adapters, once, here."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+
+from hansa.chain import deployment
+from hansa.chain.cursor import Cursor
+from hansa.chain.deployment import Contracts
+from hansa.chain.ledger import JsonRpcLedger
+from hansa.core.clock import Clock, SystemClock
+from hansa.core.errors import ConfigError, IdentityError
+from hansa.identity.certificate import NodeCertificate
+from hansa.identity.keystore import load_key
+from hansa.identity.typed import Domain
+from hansa.learning import data, examples
+from hansa.learning.normalisation import Normalisation
+from hansa.market.posting import nets
+from hansa.node.beacon import JournalBeacon
+from hansa.node.book import Book
+from hansa.node.config import NodeConfig, load_node
+from hansa.node.coordinator import CoordinatorNode
+from hansa.node.follower import Follower
+from hansa.node.node import Node, Parts
+from hansa.node.trainer import TrainerNode
+from hansa.node.verifier import VerifierNode
+from hansa.runtime.journal import SqliteJournal
+from hansa.runtime.shutdown import on_signal
+from hansa.runtime.workers import WorkerPool
+from hansa.storage.local import LocalStore
+from hansa.transport.https import HttpsTransport
+
+WORKERS = "hansa.learning.worker"
+
+
+async def compose(config: NodeConfig, home: Path, clock: Clock) -> Parts:
+    """Open everything a node needs; an error of the tree says which part is wrong, and what was opened is closed by the process's end."""
+    password = _read(home / config.key.password_file).decode().strip()
+    signer = await asyncio.to_thread(load_key, home / config.key.keystore, password)
+    certificate = NodeCertificate(home / config.key.transport)
+    restarted = (home / "journal.sqlite").exists()
+    journal = SqliteJournal(home / "journal.sqlite")
+    ledger = await JsonRpcLedger.open(config.chain.endpoints, journal)
+    placed = await deployment.load(ledger, home / config.chain.deployment)
+    contracts = Contracts.of(placed)
+    account = await contracts.registry.account_of(signer.address).read(ledger)
+
+    async def read_nets(first: int, milestones: int) -> tuple[int, ...]:
+        return await nets(ledger, contracts, first, milestones)
+
+    follower = Follower(Cursor(ledger, placed.events(), first_block=placed.block), read_nets)
+    domain = Domain(placed.chain_id, contracts.rounds.address)
+    transport = HttpsTransport(
+        signer, domain, certificate, clock, admit=follower.knows, account=account, host=config.listen.host, port=config.listen.port,
+        restarted_at=clock.now() if restarted else None,
+    )  # fmt: skip
+    workers = None if config.role == "coordinator" else WorkerPool(WORKERS, 1, config.device)
+    return Parts(
+        name=config.name, account=account, signer=signer, ledger=ledger, contracts=contracts, domain=domain, book=Book(journal),
+        beacon=JournalBeacon(journal, placed.chain_id, contracts.cohort.address), store=LocalStore(home / "blobs", clock),
+        transport=transport, follower=follower, clock=clock, scratch=home / "scratch", workers=workers, auto_enrol=config.auto_enrol,
+    )  # fmt: skip
+
+
+def make_node(config: NodeConfig, home: Path, parts: Parts) -> Node:
+    """The role that the configuration names; a trainer reads and normalises its own rows here, once."""
+    match config.role:
+        case "trainer":
+            return make_trainer(config, home, parts)
+        case "coordinator":
+            return CoordinatorNode(parts)
+        case "verifier":
+            return VerifierNode(parts)
+        case _:
+            raise ConfigError(f"a node does not run as '{config.role}'; a client uses `hansa job` or the sdk")
+
+
+def make_trainer(config: NodeConfig, home: Path, parts: Parts) -> TrainerNode:
+    section = config.data
+    if section is None:
+        raise ConfigError("a trainer needs a [data] table that names its file and schema")
+    salt = _read(home / section.salt_file)
+    if len(salt) != 32:
+        raise ConfigError(f"{home / section.salt_file} must hold 32 random bytes; make a new one with `hansa node new`")
+    rows = data.read(home / section.path, section.data_schema)
+    digest = examples.digest(rows, salt)
+    return TrainerNode(parts, section.data_schema, Normalisation.fit(rows).apply(rows), digest, disclose_rows=section.disclose_rows)
+
+
+async def run_node(path: Path, *, ready: Callable[[str], None] = lambda url: print(f"ready {url}", flush=True)) -> None:
+    """Run the node of a configuration file until SIGTERM or SIGINT."""
+    config, home = load_node(path), path.resolve().parent
+    stop = on_signal()
+    parts = await compose(config, home, SystemClock())
+    await make_node(config, home, parts).run(stop, ready)
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise IdentityError(f"{path} cannot be read ({error.strerror}); the node's configuration names it") from error
