@@ -152,7 +152,7 @@ def apply(state: JobState, event: LedgerEvent) -> JobState:
             known = event.account in state.removed or not event.out
             return state if known else replace(state, removed=(*state.removed, event.account))
         case facts.MemberReleased():
-            return replace(state, released=(*state.released, event.account))
+            return state if event.account in state.released else replace(state, released=(*state.released, event.account))
         case facts.MilestoneSettled() if event.milestone != len(state.settled) or state.firm_at(event.milestone) is None:
             raise _missed(state, event)
         case facts.MilestoneSettled():
@@ -188,7 +188,9 @@ def _open_round(state: JobState, event: facts.RoundOpened) -> JobState:
     anchored = state.anchor if event.round == state.round else None
     if event.round <= len(state.final):
         anchored = state.final[event.round - 1].anchor
-    if state.phase is Phase.CLOSED or not state.verifiers or (anchored is not None and event.attempt <= anchored.attempt):
+    reused = anchored is not None and event.attempt <= anchored.attempt
+    unanchored = state.phase is Phase.OPEN and event.round == state.round and event.attempt != state.attempt
+    if state.phase is Phase.CLOSED or not state.verifiers or reused or unanchored:
         raise _missed(state, event)
     final = state.final[: event.round - 1]
     base = final[-1].anchor.model if final else state.terms.genesis
