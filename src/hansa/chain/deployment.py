@@ -115,6 +115,10 @@ async def deploy(ledger: Ledger, signer: Signer, parameters: Parameters, path: P
         call = Call("", artifacts.load(name).creation(*values), f"the creation of {name}")
         receipt = await ledger.send(call, signer, intent=f"deploy:{name}:{keccak(call.data).hex()}")
         placed[name], first = Address(receipt.created), first or receipt.block
+    # The one call a deployer ever has: it ties the cohort to its ledger, for good.
+    cohort = Cohort(placed["Cohort"])
+    if await cohort.ledger().read(ledger) == ZERO_ADDRESS:
+        await ledger.send(cohort.set_ledger(placed["RoundLedger"]), signer, intent=f"deploy:set-ledger:{placed['RoundLedger']}")
     hashes = await code_hashes(ledger, placed)
     deployment = Deployment(
         ledger.chain_id,

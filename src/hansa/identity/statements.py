@@ -86,10 +86,10 @@ class RoundNotice(Statement, frozen=True, forbid_unknown_fields=True):
 
 
 class Attestation(Statement, frozen=True, forbid_unknown_fields=True):
-    """A verifier's verdict on an anchor; the RoundLedger contract checks it, so it is signed in that contract's domain."""
+    """A verifier's verdict on an anchor; the Cohort contract checks it, so it is signed in that contract's domain."""
 
     TYPE = StructType("Attestation(uint256 job,uint32 round,uint32 attempt,bytes32 anchor,uint8 verdict,bytes32 digest)")
-    DOMAIN = "RoundLedger"
+    DOMAIN = "hansa Cohort"
     job: int
     round: int
     attempt: int
@@ -100,10 +100,10 @@ class Attestation(Statement, frozen=True, forbid_unknown_fields=True):
 
 
 class Evaluation(Statement, frozen=True, forbid_unknown_fields=True):
-    """A verifier's measurement of a milestone's model on an opened shard (R11), in the RoundLedger contract's domain."""
+    """A verifier's measurement of a milestone's model on an opened shard (R11), in the Acceptance contract's domain."""
 
     TYPE = StructType("Evaluation(uint256 job,uint8 milestone,bytes32 model,bytes32 shard,int64 metric,int64 baseline,bool passed)")
-    DOMAIN = "RoundLedger"
+    DOMAIN = "hansa Acceptance"
     job: int
     milestone: int
     model: bytes

@@ -45,7 +45,7 @@ def read_ballot(body: bytes, job: JobState | None, contracts: Contracts, domain:
         raise ProtocolError("the verdict is about an anchor that is not under judgement now")
     if said.job != job.id or said.anchor != job.anchor.digest() or said.verdict not in (1, 2, 3):
         raise ProtocolError("the verdict names another anchor or no known judgement")
-    _check_seat(job, signed.seat, said.signer_of(contract_domain(domain, contracts.rounds.address), signed.signature), directory)
+    _check_seat(job, signed.seat, said.signer_of(contract_domain(domain, contracts.cohort.address), signed.signature), directory)
     return Voted(job.id, said.round, said.attempt, Ballot(signed.seat, Judgement(said.verdict), said.finding, signed.signature))
 
 

@@ -63,7 +63,7 @@ class VerifierNode(Node):
             job=job.id, round=duty.round, attempt=duty.attempt, anchor=duty.anchor.digest(), verdict=int(verdict.judgement),
             finding=verdict.digest,
         )  # fmt: skip
-        signature = said.sign(contract_domain(self.parts.domain, self.parts.contracts.rounds.address), self.parts.signer)
+        signature = said.sign(contract_domain(self.parts.domain, self.parts.contracts.cohort.address), self.parts.signer)
         ballot = Ballot(seat, verdict.judgement, verdict.digest, signature)
         self.book.write(Voted(job.id, duty.round, duty.attempt, ballot, own=True))
 
