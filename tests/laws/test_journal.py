@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sqlite3
+import stat
 import subprocess
 import sys
 from collections.abc import Callable
@@ -210,6 +211,13 @@ def test_two_in_one_process_are_refused_too(tmp_path: Path) -> None:
         SqliteJournal(tmp_path / "journal.db")
     assert first.append("a", b"") == 1
     first.close()
+
+
+def test_only_its_owner_may_read_a_journal(tmp_path: Path) -> None:
+    journal = SqliteJournal(tmp_path / "journal.db")
+    journal.append("key", b"secret")
+    assert {stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir()} == {0o600}
+    journal.close()
 
 
 def test_a_file_that_is_no_journal_is_refused(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import threading
 from collections.abc import Iterable, Iterator
@@ -27,6 +28,8 @@ class SqliteJournal:
         self._closed = False
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
+            # A journal may hold keys and unsent updates: its owner alone reads it, and SQLite gives its log the same rights.
+            os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
             self._database = sqlite3.connect(path, timeout=0.0, isolation_level=None, check_same_thread=False)
         except (OSError, sqlite3.Error) as error:
             raise StorageError(f"cannot open the journal {path}: {error}; check that the folder exists and may be written") from error

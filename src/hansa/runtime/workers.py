@@ -38,12 +38,8 @@ class _Worker:
             self.process.kill()
         await self.process.wait()
 
-    async def end(self) -> None:
-        await self.kill()
-        self.connection.close()
 
-
-async def _start(module: str, device: str, threads: int) -> _Worker:
+async def _spawn(module: str, device: str, threads: int) -> _Worker:
     ours, theirs = socket.socketpair()
     command = [sys.executable, "-m", "hansa.runtime.worker", "--module", module, "--device", device]
     command += ["--threads", str(threads), "--parent", str(os.getpid())]
@@ -53,24 +49,13 @@ async def _start(module: str, device: str, threads: int) -> _Worker:
         try:
             # A session of its own: Ctrl-C in a terminal reaches the node alone, which then ends its workers in order.
             process = await asyncio.create_subprocess_exec(*command, stdin=theirs.fileno(), start_new_session=True)
-        except OSError as error:
+        except BaseException as error:
             ours.close()
-            raise WorkerError(f"no worker process can be started ({error.strerror}); free some memory or processes") from error
+            if isinstance(error, OSError):
+                raise WorkerError(f"no worker process can be started ({error.strerror}); free some memory or processes") from error
+            raise
     ours.setblocking(False)
-    worker = _Worker(process, ours)
-    try:
-        async with asyncio.timeout(START_SECONDS):
-            frame = await channel.receive_async(ours)
-    except (TimeoutError, EOFError, OSError, FormatError) as error:
-        await worker.end()
-        raise WorkerError(f"a worker for {module} did not start ({error or 'no answer'}); see its messages above") from error
-    except BaseException:
-        await worker.end()
-        raise
-    if frame.head.kind != READY or frame.head.error:
-        await worker.end()
-        raise _remote(f"setting up {module}", frame.head)
-    return worker
+    return _Worker(process, ours)
 
 
 class WorkerPool:
@@ -85,12 +70,13 @@ class WorkerPool:
         self._what = (module, device, threads)
         self._count = count
         self._idle: asyncio.Queue[asyncio.Task[_Worker] | None] = asyncio.Queue()
-        self._running: set[asyncio.Task[_Worker]] = set()
+        self._starts: set[asyncio.Task[_Worker]] = set()
+        self._workers: set[_Worker] = set()
         self._busy: set[_Worker] = set()
         self._closed = False
 
     async def start(self) -> None:
-        """Start every worker and wait until all are warm; WorkerError when one cannot be set up, and then none is left."""
+        """Start every worker and wait until all are warm; WorkerError, or the set-up's own error, when one fails, and none is left."""
         starting = [self._begin() for _ in range(self._count)]
         try:
             await asyncio.gather(*starting)
@@ -103,13 +89,12 @@ class WorkerPool:
     async def close(self) -> None:
         """Kill the workers; calls under way fail with WorkerError."""
         self._closed = True
-        running, self._running = self._running, set()
-        for task in running:
+        for task in self._starts:
             task.cancel()
-        for worker in await asyncio.gather(*running, return_exceptions=True):
-            if isinstance(worker, _Worker):
-                # A busy one's channel belongs to its call, which sees the end of the stream and closes it.
-                await (worker.kill() if worker in self._busy else worker.end())
+        await asyncio.gather(*self._starts, return_exceptions=True)
+        for worker in list(self._workers):
+            # A busy one's channel belongs to its call, which sees the end of the stream and closes it.
+            await (worker.kill() if worker in self._busy else self._end(worker))
         self._wake_waiting()
 
     async def __aenter__(self) -> Self:
@@ -121,9 +106,8 @@ class WorkerPool:
 
     @property
     def processes(self) -> list[int]:
-        """Process ids of the workers that are up."""
-        done = (task for task in self._running if task.done() and not task.cancelled() and task.exception() is None)
-        return sorted(worker.process.pid for worker in (task.result() for task in done) if worker.alive)
+        """Process ids of the workers that are up or starting."""
+        return sorted(worker.process.pid for worker in self._workers if worker.alive)
 
     async def run(
         self, kind: str, header: bytes, buffers: Sequence[channel.Buffer] = (), *, timeout: float
@@ -168,9 +152,32 @@ class WorkerPool:
         return frame.head.header, frame.buffers
 
     def _begin(self) -> asyncio.Task[_Worker]:
-        task = asyncio.create_task(_start(*self._what))
-        self._running.add(task)
+        task = asyncio.create_task(self._start())
+        self._starts.add(task)
         return task
+
+    async def _start(self) -> _Worker:
+        module = self._what[0]
+        worker = await _spawn(*self._what)
+        self._workers.add(worker)
+        try:
+            async with asyncio.timeout(START_SECONDS):
+                frame = await channel.receive_async(worker.connection)
+        except (TimeoutError, EOFError, OSError, FormatError) as error:
+            await self._end(worker)
+            raise WorkerError(f"a worker for {module} did not start ({error or 'no answer'}); see its messages above") from error
+        if frame.head.kind != READY or frame.head.error:
+            await self._end(worker)
+            raise _remote(f"setting up {module}", frame.head)
+        return worker
+
+    async def _end(self, worker: _Worker) -> None:
+        await worker.kill()
+        self._forget(worker)
+
+    def _forget(self, worker: _Worker) -> None:
+        worker.connection.close()
+        self._workers.discard(worker)
 
     async def _take(self) -> asyncio.Task[_Worker]:
         """The next free worker's start, begun afresh when that worker died while it was idle."""
@@ -181,9 +188,9 @@ class WorkerPool:
             self._wake_waiting()
             raise WorkerError(_CLOSED)
         if task.done() and (task.exception() is not None or not task.result().alive):
+            self._starts.discard(task)
             if task.exception() is None:
-                task.result().connection.close()
-            self._running.discard(task)
+                self._forget(task.result())
             task = self._begin()
         return task
 
@@ -192,13 +199,13 @@ class WorkerPool:
         self._idle.put_nowait(None)
 
     def _replace(self, task: asyncio.Task[_Worker]) -> None:
-        self._running.discard(task)
+        self._starts.discard(task)
         if not self._closed:
             self._idle.put_nowait(self._begin())
 
     async def _retire(self, task: asyncio.Task[_Worker], worker: _Worker) -> None:
         self._replace(task)
-        await asyncio.shield(worker.end())
+        await asyncio.shield(self._end(worker))
 
 
 def _remote(kind: str, head: channel.Head) -> HansaError:

@@ -129,8 +129,13 @@ def codec(ref: BlobRef) -> int:
 
 
 def text(ref: BlobRef) -> str:
-    """The CID as people and IPFS tools write it: "b" and base32 in lower case."""
-    return "b" + base64.b32encode(_cid(codec(ref), ref.digest)).decode().lower().rstrip("=")
+    """The blob's CID as people and IPFS tools write it."""
+    return text_of(codec(ref), ref.digest)
+
+
+def text_of(codec: int, digest: bytes) -> str:
+    """The CID of one block: "b" and base32 in lower case."""
+    return "b" + base64.b32encode(_cid(codec, digest)).decode().lower().rstrip("=")
 
 
 def parse_text(cid: str, size: int) -> BlobRef:
