@@ -34,6 +34,8 @@ from hansa.transport.https import HttpsTransport
 
 WORKERS = "hansa.learning.worker"
 
+Make = Callable[[NodeConfig, Path, Parts], Node]
+
 
 async def compose(config: NodeConfig, home: Path, clock: Clock) -> Parts:
     """Open everything a node needs; an error of the tree says which part is wrong, and what was opened is closed by the process's end."""
@@ -89,12 +91,17 @@ def make_trainer(config: NodeConfig, home: Path, parts: Parts) -> TrainerNode:
     return TrainerNode(parts, section.data_schema, Normalisation.fit(rows).apply(rows), digest, disclose_rows=section.disclose_rows)
 
 
-async def run_node(path: Path, *, ready: Callable[[str], None] = lambda url: print(f"ready {url}", flush=True)) -> None:
-    """Run the node of a configuration file until SIGTERM or SIGINT."""
+def announce(url: str) -> None:
+    """The one line that tells a supervisor the node is up."""
+    print(f"ready {url}", flush=True)
+
+
+async def run_node(path: Path, *, make: Make = make_node, ready: Callable[[str], None] = announce) -> None:
+    """Run the node of a configuration file until SIGTERM or SIGINT; `make` is how its role comes about."""
     config, home = load_node(path), path.resolve().parent
     stop = on_signal()
     parts = await compose(config, home, SystemClock())
-    await make_node(config, home, parts).run(stop, ready)
+    await make(config, home, parts).run(stop, ready)
 
 
 def _read(path: Path) -> bytes:

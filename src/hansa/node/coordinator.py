@@ -8,8 +8,9 @@ from collections.abc import Mapping, Sequence
 from hansa.core.encoding import decode, encode
 from hansa.core.errors import ProtocolError
 from hansa.core.ports import Handler
-from hansa.core.types import Address, Digest, Envelope, Role
+from hansa.core.types import Address, Digest, Envelope, Role, Wei
 from hansa.identity.statements import UpdateReceipt
+from hansa.model.state import ModelState
 from hansa.node.ballots import read_ballot, read_measurement
 from hansa.node.book import Drafted, Received, Took
 from hansa.node.intake import read_submission
@@ -101,9 +102,16 @@ class CoordinatorNode(Node):
         blobs = {each.statement.update: await self.blobs.own(each.ref) for each in accepted}
         base = await self.model(job, spec, job.round)
         before = (await self.manifest(job, job.round - 1)).credit_table() if job.round > 1 else {}
-        made = await asyncio.to_thread(outcome, spec, job, base, accepted, blobs, before, self.account)
+        made = await asyncio.to_thread(self.result, spec, job, base, accepted, blobs, before)
         anchor = await self._publish(job, spec, accepted, blobs, made)
         self.book.write(Drafted(anchor))
+
+    def result(
+        self, spec: JobSpec, job: JobState, base: ModelState, accepted: Sequence[Accepted], blobs: Mapping[bytes, bytes],
+        before: Mapping[Address, Wei],
+    ) -> Outcome:  # fmt: skip
+        """What the round comes to; the one step in which a coordinator could lie (see `simulation.liar`)."""
+        return outcome(spec, job, base, accepted, blobs, before, self.account)
 
     async def _publish(
         self, job: JobState, spec: JobSpec, accepted: Sequence[Accepted], blobs: Mapping[bytes, bytes], made: Outcome

@@ -1,0 +1,69 @@
+"""A coordinator that lies about one coordinate of the sum in one round, as a process of its own: `python -m hansa.simulation.liar`."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from hansa.core.errors import HansaError
+from hansa.core.types import Address, Wei
+from hansa.model import codec
+from hansa.model.aggregate import Aggregate
+from hansa.model.state import ModelState
+from hansa.node.compose import run_node
+from hansa.node.config import NodeConfig
+from hansa.node.coordinator import CoordinatorNode
+from hansa.node.node import Node, Parts
+from hansa.rounds.assemble import Outcome
+from hansa.rounds.job import JobState
+from hansa.rounds.manifest import Accepted
+from hansa.rounds.spec import JobSpec
+
+
+class LyingCoordinator(CoordinatorNode):
+    """Honest until round `lie`, when it moves the last coordinate of the sum by one unit and builds the next model on that."""
+
+    def __init__(self, parts: Parts, lie: int) -> None:
+        super().__init__(parts)
+        self._lie = lie
+
+    def result(
+        self, spec: JobSpec, job: JobState, base: ModelState, accepted: Sequence[Accepted], blobs: Mapping[bytes, bytes],
+        before: Mapping[Address, Wei],
+    ) -> Outcome:  # fmt: skip
+        """The honest result, but for one coordinate in one round; everything else about the anchor is consistent."""
+        made = super().result(spec, job, base, accepted, blobs, before)
+        if job.round != self._lie:
+            return made
+        honest = Aggregate.decode(made.aggregate, spec.layout, spec.scales, spec.bits)
+        values = np.array(honest.values)
+        values[-1] += 1 if values[-1] < 0 else -1
+        false = Aggregate(honest.layout, honest.scales, honest.bits, values, honest.weight, honest.count)
+        model, _ = spec.strategy.step(base, false, spec.strategy.init(base))
+        return Outcome(false.encode(), codec.encode(model), made.credits)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="hansa.simulation.liar", description="Run a coordinator that lies in one round.")
+    parser.add_argument("--config", type=Path, required=True)
+    parser.add_argument("--round", type=int, required=True)
+    options = parser.parse_args()
+
+    def make(config: NodeConfig, home: Path, parts: Parts) -> Node:
+        return LyingCoordinator(parts, options.round)
+
+    try:
+        asyncio.run(run_node(options.config, make=make))
+    except HansaError as error:
+        print(error, file=sys.stderr)
+        return error.exit_code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
