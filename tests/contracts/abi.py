@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -13,7 +15,8 @@ from typing import Any, Protocol
 from eth_abi import decode, encode
 from eth_utils import keccak, to_checksum_address
 
-ARTIFACTS = Path(__file__).resolve().parents[2] / "src/hansa/chain/artifacts"
+# The mutation tests point this at artefacts with a planted bug.
+ARTIFACTS = Path(os.environ.get("HANSA_TEST_ARTIFACTS", Path(__file__).resolve().parents[2] / "src/hansa/chain/artifacts"))
 Json = dict[str, Any]
 
 
@@ -23,6 +26,20 @@ class Revert(Exception):
     def __init__(self, name: str, args: tuple[Any, ...] = ()) -> None:
         super().__init__(name, args)
         self.name, self.arguments = name, args
+
+
+@contextmanager
+def refused(name: str, *args: Any) -> Iterator[None]:
+    """The block must be refused with this custom error, and with these arguments where they are given."""
+    try:
+        yield
+    except Revert as refusal:
+        assert refusal.name == name, f"refused with {refusal}, expected {name}"
+        given = tuple(arg.lower() if isinstance(arg, str) else arg for arg in refusal.arguments)
+        wanted = tuple(arg.lower() if isinstance(arg, str) else arg for arg in args)
+        assert not args or given == wanted, f"{name}{given}, expected {wanted}"
+    else:
+        raise AssertionError(f"not refused; expected {name}")
 
 
 @dataclass(frozen=True)

@@ -126,7 +126,9 @@ class Anvil:
         message = {"from": sender, "to": to, "data": "0x" + data.hex()}
         output = bytes.fromhex(self.rpc("eth_call", message, "latest")[2:])
         receipt = self._mined(message)
-        logs = [Log(log["address"], [bytes.fromhex(t[2:]) for t in log["topics"]], bytes.fromhex(log["data"][2:])) for log in receipt["logs"]]
+        logs = [
+            Log(log["address"], [bytes.fromhex(t[2:]) for t in log["topics"]], bytes.fromhex(log["data"][2:])) for log in receipt["logs"]
+        ]
         return output, logs, int(receipt["gasUsed"], 16)
 
     def call(self, to: str, data: bytes, sender: str) -> bytes:

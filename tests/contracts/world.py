@@ -24,9 +24,7 @@ VALID, FETCHED, WRONG = 1, 2, 3
 ALL_ROLES = 2 + 4 + 8
 DOMAIN_TYPE = keccak(text="EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)")
 ATTESTATION_TYPE = keccak(text="Attestation(uint256 job,uint32 round,uint32 attempt,bytes32 anchor,uint8 verdict,bytes32 digest)")
-EVALUATION_TYPE = keccak(
-    text="Evaluation(uint256 job,uint8 milestone,bytes32 model,bytes32 shard,int64 metric,int64 baseline,bool passed)"
-)
+EVALUATION_TYPE = keccak(text="Evaluation(uint256 job,uint8 milestone,bytes32 model,bytes32 shard,int64 metric,int64 baseline,bool passed)")
 
 
 def digest(*parts: object) -> bytes:
@@ -298,5 +296,3 @@ class Job:
     def settle(self, milestone: int) -> Receipt:
         self.world.go_to(self.world.ledger.firmFrom(self.id, milestone))
         return self.world.ledger.settle(self.id, milestone)
-
-
