@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import keyword
 import re
 from collections.abc import Sequence
 from functools import cache
@@ -64,12 +63,11 @@ class Artifact(msgspec.Struct, frozen=True, rename="camel"):
 
 
 def snake(name: str) -> str:
-    """camelCase or UPPER_CASE as snake_case, leading and trailing underscores off, keywords with one behind."""
+    """camelCase or UPPER_CASE as snake_case, leading and trailing underscores off."""
     name = name.strip("_")
     if name.isupper():
         return name.lower()
-    name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()
-    return name + "_" if keyword.iskeyword(name) else name
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()
 
 
 _FOLDER = resources.files("hansa.chain") / "artifacts"

@@ -13,7 +13,6 @@ import msgspec
 
 from hansa.chain.abi import View
 from hansa.chain.events import Decoder, Event
-from hansa.core.errors import LedgerError
 from hansa.core.ports import Block, Ledger
 from hansa.core.types import Address
 
@@ -54,24 +53,28 @@ class Cursor:
         self._ledger, self._decoder, self._first, self._span = ledger, Decoder(contracts), first_block, span
 
     async def read(self, position: Position | None = None) -> tuple[tuple[Rollback | Event, ...], Position]:
-        """What happened since `position` (None: from the start), and the position after it; nothing new gives the same position back."""
+        """What happened since `position` (None: from the start), and the position after it; nothing new gives the same position back.
+
+        LedgerError while the chain cannot be read or is just changing; ask again.
+        """
         position = position or Position(self._first)
         head = await self._ledger.head()
-        found: list[Rollback | Event] = []
+        if position.recent and position.recent[-1] == (head.number, head.hash):
+            return (), position
         common = await self._common(position, head)
-        if common != position:
-            found.append(Rollback(common.next - 1))
+        found: tuple[Rollback | Event, ...] = () if common == position else (Rollback(common.next - 1),)
         last = min(head.number, common.next + self._span - 1)
         if last < common.next:
-            return tuple(found), common
-        end = await self._ledger.block(last)
-        events = await self._events(common.next, last)
+            return found, common
+        end = head if last == head.number else await self._ledger.block(last)
+        logs = await self._ledger.logs(self._decoder.addresses, common.next, last)
+        headers = {last: end, **{number: await self._ledger.block(number) for number in {log.block for log in logs} - {last}}}
         # The hash of the last block commits to all before it: unchanged, and joined to what was read before, it proves one single history.
-        first = await self._ledger.block(common.next)
-        joined = not common.recent or common.recent[-1][0] != common.next - 1 or first.parent == common.recent[-1][1]
-        if not joined or (await self._ledger.block(last)).hash != end.hash:
-            return tuple(found), common
-        return (*found, *events), Position(last + 1, (*common.recent, (last, end.hash))[-_KEPT:])
+        if await self._hash(last) != end.hash or not await self._joined(common, end):
+            return found, common
+        events = [self._decoder.decode(log, headers[log.block].timestamp) for log in logs]
+        read = (*found, *[event for event in events if event is not None])
+        return read, Position(last + 1, (*common.recent, (last, end.hash))[-_KEPT:])
 
     async def discrepancies(self, position: Position, facts: Sequence[Fact]) -> list[Discrepancy]:
         """Facts whose view answers something else; none unless the chain stands at `position` all the while, so ask when caught up."""
@@ -85,31 +88,21 @@ class Cursor:
         return found if (await self._ledger.head()).hash == position.recent[-1][1] else []
 
     async def _common(self, position: Position, head: Block) -> Position:
-        """The position shortened to the blocks that still stand; one the endpoint has not reached yet is neither proved nor denied."""
-        recent = list(position.recent)
-        while recent:
-            number, known = recent[-1]
-            if number <= head.number:
-                if await self._hash(number) == known:
-                    break
-                recent.pop()
-            else:
-                below = [entry for entry in recent if entry[0] <= head.number]
-                if not below or await self._hash(below[-1][0]) == below[-1][1]:
-                    return position
-                recent = below
-        else:
-            return position if not position.recent else Position(self._first)
-        return position if len(recent) == len(position.recent) else Position(recent[-1][0] + 1, tuple(recent))
+        """The position shortened to the blocks that still stand; those the endpoint has not reached yet are neither proved nor denied."""
+        reached = [entry for entry in position.recent if entry[0] <= head.number]
+        standing = list(reached)
+        while standing and await self._hash(standing[-1][0]) != standing[-1][1]:
+            standing.pop()
+        if len(standing) == len(reached):
+            return position
+        return Position(standing[-1][0] + 1, tuple(standing)) if standing else Position(self._first)
 
     async def _hash(self, number: int) -> bytes:
-        try:
-            return (await self._ledger.block(number)).hash
-        except LedgerError:
-            return b""
+        return (await self._ledger.block(number)).hash
 
-    async def _events(self, first: int, last: int) -> list[Event]:
-        logs = await self._ledger.logs(self._decoder.addresses, first, last)
-        blocks = {number: await self._ledger.block(number) for number in sorted({log.block for log in logs})}
-        events = [self._decoder.decode(log, blocks[log.block].timestamp) for log in logs if log.block_hash == blocks[log.block].hash]
-        return [event for event in events if event is not None]
+    async def _joined(self, common: Position, end: Block) -> bool:
+        """Whether the blocks just read stand on the last one read before them."""
+        if not common.recent or common.recent[-1][0] != common.next - 1:
+            return True
+        first = end if end.number == common.next else await self._ledger.block(common.next)
+        return first.parent == common.recent[-1][1]

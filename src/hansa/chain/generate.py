@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import keyword
 import re
 import sys
 from collections.abc import Iterator, Sequence
@@ -13,6 +14,11 @@ from hansa.chain.artifacts import Artifact, Entry, Parameter, snake
 FOLDER = Path(__file__).parent / "bindings"
 _NOTE = "Made from the contract's interface by `python -m hansa.chain.generate`; do not edit."
 _WIDTH = 140
+
+
+def _identifier(name: str) -> str:
+    """Like `snake`, with an underscore behind what Python keeps for itself."""
+    return snake(name) + "_" if keyword.iskeyword(snake(name)) else snake(name)
 
 
 def _struct_name(parameter: Parameter) -> str:
@@ -33,7 +39,7 @@ def _annotation(parameter: Parameter, home: str) -> str:
 
 
 def _named(parameters: Sequence[Parameter], home: str = "") -> list[tuple[str, str]]:
-    return [(snake(parameter.name) or f"arg{index}", _annotation(parameter, home)) for index, parameter in enumerate(parameters)]
+    return [(_identifier(parameter.name) or f"arg{index}", _annotation(parameter, home)) for index, parameter in enumerate(parameters)]
 
 
 def _structs(parameters: Sequence[Parameter]) -> Iterator[Parameter]:
@@ -64,7 +70,7 @@ def _method_names(functions: Sequence[Entry]) -> Iterator[tuple[Entry, str]]:
     """Overloads keep the name for the shortest form; longer ones add the name of their last parameter; constants may have to shout."""
     taken: set[str] = set()
     for entry in sorted(functions, key=lambda entry: (entry.name, len(entry.inputs), entry.signature)):
-        name = snake(entry.name)
+        name = _identifier(entry.name)
         if name in taken:
             name = f"{name}_with_{snake(entry.inputs[-1].name) or len(entry.inputs)}" if entry.inputs else entry.name.strip("_")
         taken.add(name)

@@ -69,4 +69,5 @@ class JsonRpcLedger:
         return sorted([entry.log() for entry in found], key=lambda log: (log.block, log.index))
 
     async def close(self) -> None:
+        await self._sender.close()
         await self._endpoints.close()

@@ -21,7 +21,7 @@ from hansa.chain.journal import Batch, ChainJournal
 from hansa.chain.wire import BlockReply, RpcError, hexadecimal, octets
 from hansa.core.clock import Clock
 from hansa.core.encoding import keccak
-from hansa.core.errors import HansaError, LedgerError, StorageError
+from hansa.core.errors import HansaError, LedgerError, LedgerUnreachable, StorageError
 from hansa.core.ports import Block
 
 _log = logging.getLogger(__name__)
@@ -65,13 +65,13 @@ class Miner:
         """The running node; waits while it is being rebuilt."""
         await self._ready.wait()
         if self._node is None:
-            raise LedgerError("the embedded chain is stopping")
+            raise LedgerUnreachable("the embedded chain is stopping; ask again when it runs")
         return self._node
 
     async def submit(self, raw: bytes) -> bytes:
         """Journal, hand over and mine; returns the hash. RpcError when the node refuses, StorageError when the disk is full."""
         if len(self._queue) >= _MAX_WAITING:
-            raise LedgerError(f"the chain has {_MAX_WAITING} transactions waiting; send again in a moment")
+            raise LedgerUnreachable(f"the chain has {_MAX_WAITING} transactions waiting; send again in a moment")
         submission = _Submission(raw, asyncio.get_running_loop().create_future())
         self._queue.append(submission)
         self._wake.set()
@@ -110,7 +110,7 @@ class Miner:
         """Write a last checkpoint and end the node; whoever still waits is told."""
         for submission in self._queue:
             if not submission.accepted.done():
-                submission.accepted.set_exception(LedgerError("the embedded chain is stopping; send again when it runs"))
+                submission.accepted.set_exception(LedgerUnreachable("the embedded chain is stopping; send again when it runs"))
         node, self._node = self._node, None
         self._ready.set()
         if node is not None:

@@ -13,8 +13,8 @@ import msgspec
 
 from hansa.chain.ipc import NodeGone
 from hansa.chain.miner import Miner
-from hansa.chain.wire import METHOD_MISSING, RpcError, hexadecimal
-from hansa.core.errors import HansaError
+from hansa.chain.wire import DISK_FULL, METHOD_MISSING, UNAVAILABLE, RpcError, hexadecimal
+from hansa.core.errors import HansaError, LedgerUnreachable, StorageError
 
 _log = logging.getLogger(__name__)
 
@@ -68,7 +68,11 @@ class Dispatcher:
         except RpcError as error:
             return _error(request.id, error.code, str(error), error.data)
         except TimeoutError:
-            return _error(request.id, _REFUSED, "the embedded chain is being rebuilt; send again in a moment")
+            return _error(request.id, UNAVAILABLE, "the embedded chain is being rebuilt; send again in a moment")
+        except LedgerUnreachable as error:
+            return _error(request.id, UNAVAILABLE, str(error))
+        except StorageError as error:
+            return _error(request.id, DISK_FULL, str(error))
         except HansaError as error:
             return _error(request.id, _REFUSED, str(error))
 

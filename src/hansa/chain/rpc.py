@@ -106,6 +106,7 @@ class Endpoint:
         ).encode()
         self._timeout, self._max_reply = timeout, max_reply
         self._idle: list[_Connection] = []
+        self._open: set[_Connection] = set()
         self._places = asyncio.Semaphore(_MAX_CONNECTIONS)
 
     async def request(self, method: str, params: object, shape: type[T], *, timeout: float | None = None) -> T:
@@ -139,15 +140,22 @@ class Endpoint:
         return await self._use(fresh, request)
 
     async def _use(self, connection: _Connection, request: bytes) -> bytes:
+        self._open.add(connection)
         try:
             answer = await connection.exchange(request)
         except BaseException:
             connection.close()
             raise
+        finally:
+            if connection.closed:
+                self._open.discard(connection)
         if not connection.closed:
             self._idle.append(connection)
         return answer
 
     async def close(self) -> None:
-        while self._idle:
-            self._idle.pop().close()
+        """Close every connection; requests still under way fail."""
+        self._idle.clear()
+        while self._open:
+            self._open.pop().close()
+        await asyncio.sleep(0)  # lets the transports finish closing

@@ -10,7 +10,7 @@ from hansa.chain.endpoints import Endpoints
 from hansa.chain.nonces import Nonces, Sent
 from hansa.chain.refusals import reverted
 from hansa.chain.transactions import FREE, Fees, Transaction, sign
-from hansa.chain.wire import BlockReply, ReceiptReply, RpcError, hexadecimal, quantity
+from hansa.chain.wire import DISK_FULL, OVER_LIMIT, UNAVAILABLE, BlockReply, ReceiptReply, RpcError, hexadecimal, quantity
 from hansa.core.errors import LedgerError, LedgerUnreachable, Reverted
 from hansa.core.ports import Call, Receipt, Signer
 from hansa.core.types import Address
@@ -58,6 +58,13 @@ class Sender:
         raise LedgerError(
             f"other transactions of {account} took the place of {call.label or 'a call'} three times; use a key in one process only"
         )
+
+    async def close(self) -> None:
+        """Give up waiting; what was journalled is sent again by the next process."""
+        tasks = [*self._under_way.values(), *self._learnt.values()]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     async def estimate(self, call: Call, account: Address) -> int:
         """Gas limit with a quarter of margin; Reverted when the contract would refuse."""
@@ -129,8 +136,12 @@ class Sender:
         text = str(error).lower()
         if "nonce too low" in text:
             return True
-        if "already" in text or "replacement" in text or "underpriced" in text or "send again" in text:
+        if "already" in text or "replacement" in text or "underpriced" in text:
             return False
+        if error.code in (UNAVAILABLE, OVER_LIMIT):
+            raise LedgerUnreachable(str(error)) from error
+        if error.code == DISK_FULL:
+            raise error
         self._nonces.refuse(sent)
         raise LedgerError(f"the chain refused a transaction of {sent.signer}: {error}") from error
 

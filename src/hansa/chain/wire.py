@@ -12,6 +12,10 @@ from hansa.core.ports import Block, Log, Receipt
 T = TypeVar("T")
 
 METHOD_MISSING = -32601
+UNAVAILABLE, OVER_LIMIT = -32002, -32005
+"""Refusals that time mends (EIP-1474)."""
+DISK_FULL = -32050
+"""Ours: the chain could not write the transaction down and knows nothing of it."""
 
 
 class RpcError(LedgerError):
