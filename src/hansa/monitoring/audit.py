@@ -82,9 +82,10 @@ def find_model(jobs: Mapping[int, JobState], model: bytes) -> tuple[JobState, in
 
 
 async def audit(
-    job: JobState, last: int, get: Get, domain: Domain, account_of: Callable[[Address], Address], transactions: Mapping[tuple[int, int], bytes],
+    job: JobState, last: int, get: Get, domain: Domain, account_of: Callable[[Address], Address],
+    transactions: Mapping[tuple[int, int], bytes],
 ) -> AuditReport:  # fmt: skip
-    """Check rounds 1 to `last` of a job. `get` fetches and verifies a blob; `transactions` names where each (round, attempt) was anchored."""
+    """Check rounds 1 to `last` of a job. `get` fetches and verifies a blob; `transactions`: where each (round, attempt) was anchored."""
     findings: list[Finding] = []
     records: list[RoundRecord] = []
     base, credits = job.terms.genesis, dict[Address, Wei]()

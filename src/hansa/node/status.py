@@ -20,9 +20,7 @@ class Status:
         self._failed = Counter("hansa_duties_failed", "Tries of duties that failed", ["node", "duty"], registry=self._registry)
         self._seconds = Histogram("hansa_duty_seconds", "Wall time of a duty", ["node", "duty"], registry=self._registry)
         self._round = Gauge("hansa_job_round", "Round a job is at", ["node", "job"], registry=self._registry)
-        self._phase = Gauge(
-            "hansa_job_phase", "Phase of a job, numbered from enrolling (0) to closed", ["node", "job"], registry=self._registry
-        )
+        self._phase = Gauge("hansa_job_phase", "Phase of a job, 0 enrolling to 5 closed", ["node", "job"], registry=self._registry)
         self._healthy = Gauge("hansa_ledger_healthy", "Whether the chain answers", ["node"], registry=self._registry)
         self._name = name
 

@@ -1,7 +1,7 @@
 """Four hospitals with real patients' measurements, no two alike, and a client with a fifth of the patients that no hospital has.
 
-The Wisconsin diagnostic breast-cancer set (569 rows, 30 features, CC BY 4.0) comes with scikit-learn. A stratified fifth stays with the client
-for progress and acceptance; the rest is split unevenly, and each hospital sees another share of malignant cases.
+The Wisconsin diagnostic breast-cancer set (569 rows, 30 features, CC BY 4.0) comes with scikit-learn. A stratified fifth stays with the
+client for progress and acceptance; the rest is split unevenly, and each hospital sees another share of malignant cases.
 """
 
 from __future__ import annotations
