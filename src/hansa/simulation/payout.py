@@ -19,21 +19,21 @@ class Payout:
 
     def __init__(self, referee: Referee) -> None:
         self._referee = referee
-        self._paid: Counter[str] = Counter()
+        self.paid: Counter[str] = Counter()
         self._fees_paid: set[tuple[int, str]] = set()
         self._shards: dict[int, bytes] = {}
 
     def claim(self, account: str, cumulative: int, proof: Sequence[bytes]) -> None:
         """Pay a trainer or coordinator up to its cumulative credit under the last settled root."""
         referee = self._referee
-        amount = cumulative - self._paid[account]
+        amount = cumulative - self.paid[account]
         if amount <= 0:
             raise ProtocolError(f"{account} has claimed all of this")
         root = referee.last(referee.settled - 1).anchor.credits if referee.settled else bytes(32)
         if not merkle.verify(proof, Digest(root), credit_leaf(referee.job, Address(account), cumulative)):
             raise ProtocolError("the proof does not lead to the settled root")
         referee.purse.pay(account, amount)
-        self._paid[account] = cumulative
+        self.paid[account] = cumulative
 
     def claim_fee(self, account: str, milestone: int) -> None:
         """Pay a seated verifier for the rounds of a settled milestone whose finalising call named it."""

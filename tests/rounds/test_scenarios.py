@@ -1,0 +1,324 @@
+"""Whole jobs under one disturbance each; the silences of contracts/SPEC.md by name."""
+
+from __future__ import annotations
+
+import pytest
+
+from hansa.core import merkle
+from hansa.core.encoding import sha256
+from hansa.core.types import Role
+from hansa.rounds import events as facts
+from hansa.rounds.job import Phase
+from hansa.simulation import adversary as bad
+from hansa.simulation.company import BUDGET, CLIENT, WEALTH, account, company
+from hansa.simulation.purse import net_of
+from hansa.simulation.seal import shard_leaf
+from hansa.simulation.verifier import Verifier
+from hansa.simulation.worker import Coordinator, Trainer
+from hansa.simulation.world import World
+from tests.rounds.watch import Watch
+
+PRIMARY, STANDBY = account(Role.COORDINATOR, 0), account(Role.COORDINATOR, 1)
+TRAINERS = [account(Role.TRAINER, number) for number in range(4)]
+
+
+def play(world: World, seconds: int = 1000, *, until: Phase = Phase.CLOSED) -> Watch:
+    watch = Watch(world)
+    for _ in range(seconds):
+        world.step()
+        watch.check()
+        if world.job().phase is until:
+            break
+    if until is Phase.CLOSED:
+        watch.finish()
+    return watch
+
+
+def count(world: World, kind: type[facts.LedgerEvent]) -> int:
+    return sum(isinstance(fact, kind) for fact in world.referee.log)
+
+
+def lost(world: World, name: str) -> int:
+    """What a member's stake has lost."""
+    return WEALTH // 10 - world.purse.staked[name]
+
+
+def models(world: World) -> list[bytes]:
+    return [final.anchor.model for final in world.job().final]
+
+
+def test_an_undisturbed_job_pays_everybody_and_leaves_only_dust() -> None:
+    world = company(rounds=4, milestones=2)
+    play(world)
+    assert world.job().closed == 1 and len(world.job().final) == 4
+    assert not world.refused
+    assert 0 <= world.purse.accrued - world.purse.claimed < 4 * 3
+    paid = [world.purse.wallets[name] - (WEALTH - WEALTH // 10) for name in TRAINERS]
+    assert len(set(paid)) == 1 and paid[0] > 0
+    assert all(world.purse.wallets[name] > WEALTH - WEALTH // 10 for name in world.job().verifiers)
+
+
+def test_silence_of_the_coordinator_brings_the_standby_and_costs_a_tenth() -> None:
+    world = company(coordinators=(bad.SilentCoordinator, Coordinator))
+    play(world)
+    assert world.job().closed == 1 and {final.coordinator for final in world.job().final} == {STANDBY}
+    assert lost(world, PRIMARY) == 1_000 and lost(world, STANDBY) == 0
+
+
+def test_silence_of_all_coordinators_refunds_the_client() -> None:
+    world = company(coordinators=(bad.SilentCoordinator,) * 2)
+    play(world)
+    assert world.job().closed == 2 and not world.job().final
+    assert world.purse.credit[CLIENT] >= BUDGET
+
+
+def test_silence_of_a_trainer_stops_nobody_and_earns_nothing() -> None:
+    world = company(trainers=(Trainer, Trainer, Trainer, bad.SilentTrainer), quorum=3)
+    play(world)
+    assert world.job().closed == 1
+    assert world.purse.wallets[TRAINERS[3]] == WEALTH - WEALTH // 10 < world.purse.wallets[TRAINERS[0]]
+
+
+def test_silence_of_too_many_trainers_refunds_the_client() -> None:
+    world = company(trainers=(Trainer, Trainer, bad.SilentTrainer, bad.SilentTrainer), quorum=3)
+    play(world)
+    assert world.job().closed == 2 and world.purse.credit[CLIENT] >= BUDGET
+
+
+@pytest.mark.parametrize("silent", [0, 1])
+def test_two_thirds_of_the_verifiers_end_a_round_at_once(silent: int) -> None:
+    world = company(verifiers=(*(Verifier,) * (3 - silent), *(bad.SilentVerifier,) * silent))
+    play(world)
+    assert [final.by_time for final in world.job().final] == [False, False]
+
+
+def test_r5_a_third_that_fetched_ends_a_round_by_time() -> None:
+    world = company(verifiers=(*(Verifier,) * 3, *(bad.SilentVerifier,) * 4))
+    play(world)
+    assert [final.by_time for final in world.job().final] == [True, True]
+    assert world.job().final[0].finalised_at >= world.job().final[0].anchored_at + world.job().terms.window
+
+
+def test_r5_below_a_third_the_anchor_lapses_and_the_coordinator_pays_half() -> None:
+    world = company(verifiers=(*(Verifier,) * 2, *(bad.SilentVerifier,) * 5), rounds=1)
+    play(world)
+    assert count(world, facts.Lapsed) > 0 and not world.job().final
+    assert lost(world, PRIMARY) >= 5_000
+
+
+@pytest.mark.parametrize("lie", ["model", "aggregate", "credits"])
+def test_r7_a_lie_costs_the_coordinator_everything(lie: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bad.LyingCoordinator, "lie", lie)
+    world = company(coordinators=(bad.LyingCoordinator, Coordinator))
+    play(world)
+    assert world.job().closed == 1 and count(world, facts.Condemned) == 1
+    assert lost(world, PRIMARY) == 10_000 and PRIMARY in world.job().removed
+    assert world.purse.credit[CLIENT] >= 4_000
+
+
+def test_r7_one_honest_seat_stops_a_lie_that_two_thirds_cannot_prove() -> None:
+    world = company(coordinators=(bad.LyingCoordinator, Coordinator), verifiers=(Verifier, Verifier, bad.ColludingVerifier))
+    world.kill(account(Role.VERIFIER, 0))
+    watch = play(world, 40, until=Phase.CHALLENGED)
+    assert count(world, facts.Challenged) == 1
+    for _ in range(20):
+        world.step()
+        watch.check()
+    assert count(world, facts.Voided) == 1 and lost(world, PRIMARY) == 0
+    watch.finish()
+    assert world.job().closed == 1
+
+
+def test_r5_withheld_blobs_never_win_though_a_third_swears_it_fetched_them() -> None:
+    world = company(coordinators=(bad.WithholdingCoordinator, Coordinator), verifiers=(Verifier, Verifier, bad.ColludingVerifier))
+    play(world)
+    assert world.job().closed == 1 and count(world, facts.Voided) == 1
+    assert {final.coordinator for final in world.job().final} == {STANDBY}
+
+
+def test_r5_withheld_blobs_lapse_when_nobody_even_challenges() -> None:
+    world = company(coordinators=(bad.WithholdingCoordinator, Coordinator), verifiers=(bad.SilentVerifier,) * 3)
+    play(world)
+    assert count(world, facts.Lapsed) >= 1 and not world.job().final and lost(world, PRIMARY) >= 5_000
+
+
+def test_r5_a_trainer_that_the_coordinator_ignores_goes_to_the_ledger() -> None:
+    world = company(coordinators=(bad.OmittingCoordinator, Coordinator), quorum=3)
+    play(world)
+    assert any("three quarters" in sentence for _, _, sentence in world.refused)
+    assert count(world, facts.UpdateRegistered) == 1 and count(world, facts.Condemned) == 1
+    assert {final.anchor.accepted for final in world.job().final} == {4}
+
+
+def test_r5_an_update_that_was_left_with_nobody_accuses_nobody() -> None:
+    world = company(trainers=(Trainer, Trainer, Trainer, bad.PhantomTrainer), quorum=3)
+    play(world)
+    assert count(world, facts.UpdateRegistered) == 2 and count(world, facts.Condemned) == 0
+    assert world.job().closed == 1 and lost(world, PRIMARY) == 0
+
+
+def test_a_trainer_that_cannot_reach_the_coordinator_is_collected_from_the_verifiers() -> None:
+    world = company(quorum=3)
+    real = world.connected
+    # The two never hear each other; both hear everybody else.
+    world.connected = lambda one, other: {one, other} != {TRAINERS[0], PRIMARY} and real(one, other)  # type: ignore[method-assign]
+    play(world)
+    assert world.job().closed == 1 and {final.anchor.accepted for final in world.job().final} == {4}
+    assert {final.coordinator for final in world.job().final} == {PRIMARY}
+
+
+def test_a_two_faced_verifier_stops_nothing() -> None:
+    world = company(verifiers=(Verifier, Verifier, bad.TwoFacedVerifier))
+    play(world)
+    assert world.job().closed == 1
+
+
+def test_more_than_a_third_of_lazy_verifiers_do_let_a_lie_through() -> None:
+    """The stated limit of the design, so that nobody believes more of it."""
+    world = company(coordinators=(bad.LyingCoordinator, Coordinator), verifiers=(bad.LazyVerifier, bad.LazyVerifier, Verifier))
+    world.run(300, until=lambda: world.job().phase is Phase.CLOSED)
+    assert world.job().final[0].coordinator == PRIMARY and world.purse.conserved()
+
+
+@pytest.mark.parametrize("victim", [PRIMARY, STANDBY, account(Role.VERIFIER, 0), TRAINERS[0], CLIENT])
+def test_a_crash_at_any_second_changes_no_model(victim: str) -> None:
+    calm = company()
+    play(calm)
+    for second in range(1, 16):
+        world = company()
+        watch = Watch(world)
+        for now in range(60):
+            if now == second:
+                world.kill(victim)
+            if now == second + 3:
+                world.restart(victim)
+            world.step()
+            watch.check()
+        watch.finish()
+        assert world.job().closed == 1 and models(world) == models(calm)
+
+
+def test_everybody_crashes_at_once_and_goes_on() -> None:
+    for second in range(1, 16):
+        world = company(rounds=3)
+        watch = Watch(world)
+        for now in range(60):
+            for name in world.parties:
+                if now == second:
+                    world.kill(name)
+                if now == second + 2:
+                    world.restart(name)
+            world.step()
+            watch.check()
+        watch.finish()
+        assert world.job().closed == 1 and len(models(world)) == 3
+
+
+def test_one_party_alone_of_any_kind_ends_every_job() -> None:
+    for name in (*company().parties,):
+        world = company(quorum=3, rounds=3, milestones=3)
+        watch = play(world, 12, until=Phase.DONE)
+        watch.finish(name)
+
+
+def test_loss_and_delay_are_ridden_out() -> None:
+    for seed in range(8):
+        world = company(seed=seed, loss=0.4, delay=2.0, quorum=3)
+        play(world)
+        assert world.job().closed == 1
+
+
+def test_r16_a_chain_that_was_down_took_nobodys_time() -> None:
+    world = company(coordinators=(bad.LyingCoordinator, Coordinator), verifiers=(Verifier, Verifier, bad.ColludingVerifier), max_gap=8)
+    watch = Watch(world)
+    while world.job().phase is not Phase.ANCHORED:
+        world.step()
+    # Down for many windows: nobody could challenge, and the colluder could end the round the moment the chain is back.
+    world.clock.advance(500)
+    world.kill(account(Role.VERIFIER, 0))
+    for _ in range(40):
+        world.step()
+        watch.check()
+    assert world.referee.clock.extension >= 500 and count(world, facts.RoundFinalised) == 0
+    watch.finish()
+
+
+def test_r16_a_quiet_chain_is_ticked_so_that_time_goes_on() -> None:
+    world = company(coordinators=(bad.SilentCoordinator, Coordinator), max_gap=4)
+    play(world)
+    assert world.referee.clock.extension == 0 and world.job().closed == 1
+
+
+def test_work_delivered_at_the_deadline_is_paid() -> None:
+    world = company(rounds=1)
+    watch = Watch(world)
+    while world.job().phase is not Phase.OPEN:
+        world.step()
+    for name in world.parties:
+        world.kill(name)
+    world.run(world.job().terms.deadline - world.referee.clock.time() - 5)
+    for name in {*world.parties} - {STANDBY}:
+        world.restart(name)
+    while world.job().phase is not Phase.CLOSED:
+        world.step()
+        watch.check()
+    watch.finish()
+    assert world.job().final[0].finalised_at >= world.job().terms.deadline - 2
+    assert world.job().closed == 1 and world.purse.accrued == net_of(BUDGET)
+
+
+def test_a_milestone_is_paid_and_the_rest_refunded_when_the_deadline_comes() -> None:
+    world = company(rounds=2, milestones=2)
+    watch = Watch(world)
+    while len(world.job().final) < 1:
+        world.step()
+    for name in world.parties:
+        world.kill(name)
+    world.run(world.job().terms.deadline - world.referee.clock.time())
+    watch.finish(account(Role.VERIFIER, 1))
+    assert world.job().settled == (0,) and world.job().closed == 2
+    assert world.purse.accrued == net_of(BUDGET) and world.purse.credit[CLIENT] == BUDGET
+
+
+def test_r8_seats_are_drawn_and_who_does_not_reveal_forfeits() -> None:
+    world = company(verifiers=(*(Verifier,) * 4, bad.SilentVerifier), seats=3)
+    silent = account(Role.VERIFIER, 4)
+    play(world)
+    assert silent not in world.job().verifiers and len(world.job().verifiers) == 3
+    assert world.job().closed == 1
+    assert lost(world, silent) == 500
+
+
+def test_r8_too_few_reveals_cancel_the_job() -> None:
+    world = company(verifiers=(Verifier, *(bad.SilentVerifier,) * 3), seats=3)
+    world.run(120, until=lambda: world.job().phase is Phase.CLOSED)
+    assert world.job().closed == 3 and world.purse.credit[CLIENT] == BUDGET and not world.purse.escrow
+
+
+def test_a_job_that_nobody_started_in_time_expires() -> None:
+    world = company()
+    world.kill(CLIENT)
+    for name in world.parties:
+        world.kill(name)
+    world.run(world.referee.terms.deadline - world.referee.clock.time())
+    Watch(world).finish(TRAINERS[2])
+    assert world.job().closed == 2 and world.purse.credit[CLIENT] == BUDGET
+
+
+def test_r11_shards_open_when_a_milestone_is_firm_and_acceptance_outlives_the_job() -> None:
+    secrets = [(sha256(b"shard%d" % number), sha256(b"salt%d" % number)) for number in range(2)]
+    leaves = [shard_leaf(CLIENT, number, digest, salt) for number, (digest, salt) in enumerate(secrets)]
+    shards = tuple((digest, salt, tuple(merkle.proof(leaves, leaf))) for (digest, salt), leaf in zip(secrets, leaves, strict=True))
+    world = company(rounds=2, milestones=2, acceptance=merkle.root(leaves), shards=shards)
+    play(world)
+    world.run(20)
+    assert [milestone for milestone, _ in world.job().accepted] == [0, 1]
+    assert [model for _, model in world.job().accepted] == models(world)
+    opened = [fact for fact in world.referee.log if isinstance(fact, facts.ShardOpened)]
+    assert all(fact.at >= world.job().final[fact.milestone].anchored_at + world.job().terms.window for fact in opened)
+
+
+def test_r11_an_unopened_shard_changes_nothing_about_payment() -> None:
+    world = company(rounds=2, milestones=2, acceptance=sha256(b"never opened"))
+    play(world)
+    assert world.job().closed == 1 and world.purse.accrued == 2 * net_of(BUDGET) and not world.job().accepted

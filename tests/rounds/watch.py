@@ -1,0 +1,129 @@
+"""What must hold of a simulated world after every step, whatever happened in it."""
+
+from __future__ import annotations
+
+from hansa.core.types import Judgement
+from hansa.rounds import events as facts
+from hansa.rounds.events import LedgerEvent
+from hansa.rounds.job import JobState, Phase
+from hansa.rounds.upkeep import GRACE
+from hansa.simulation.adversary import WithholdingCoordinator
+from hansa.simulation.company import company
+from hansa.simulation.miniature import credit_table, judge
+from hansa.simulation.party import Party
+from hansa.simulation.verifier import Verifier
+from hansa.simulation.world import World
+
+
+class Watch:
+    """`tainted`: parties that were dishonest at any time."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.tainted = {name for name, party in world.parties.items() if not party.honest}
+        self._read = 0
+        self._anchored: dict[tuple[int, int], float] = {}
+        self._withheld: set[tuple[int, int]] = set()
+        self._reference: list[bytes] = []
+
+    def check(self) -> None:
+        log = self.world.referee.log
+        for place in range(self._read, len(log)):
+            self._fact(log[place], self.world.state(place) if place else None)
+        self._read = len(log)
+        self._money()
+        self._one_story()
+        self._fold_is_the_referee()
+
+    def _fact(self, fact: LedgerEvent, before: JobState | None) -> None:
+        if isinstance(fact, facts.RoundAnchored) and before is not None:
+            at = (fact.round, fact.anchor.attempt)
+            assert fact.coordinator == before.coordinator, "somebody out of office anchored"
+            assert at not in self._anchored, "one attempt was anchored twice"
+            self._anchored[at] = self.world.clock.now()
+            if isinstance(self.world.parties[fact.coordinator], WithholdingCoordinator):
+                self._withheld.add(at)
+        if isinstance(fact, facts.RoundFinalised) and before is not None:
+            at = (fact.round, fact.attempt)
+            # A party may come back to honesty or serve again; what it anchored before stays what it was.
+            truth = judge(before, self.world.seen.get, {})
+            assert truth is not None, "an anchor became final whose blobs never existed"
+            if self._somebody_watched(before, at):
+                assert truth.judgement is Judgement.VALID, "a false anchor became final under the eyes of an honest verifier"
+                assert at not in self._withheld, "withheld blobs won"
+            if before.terms.quorum == len(before.trainers):
+                assert before.anchor is not None and before.anchor.model == self._undisturbed(before, fact.round), "the run changed the model"
+        if isinstance(fact, facts.Condemned):
+            assert fact.coordinator in self.tainted, "an honest coordinator was condemned"
+        if isinstance(fact, facts.Penalised) and fact.role == 3:
+            assert fact.account in self.tainted, "an honest verifier was slashed"
+
+    def _somebody_watched(self, job: JobState, at: tuple[int, int]) -> bool:
+        """Whether an honest seat was up and reached the ledger from the anchoring until now."""
+        seats = [self.world.parties[seat] for seat in job.verifiers]
+        return any(seat.honest and seat.up and seat.steady_since <= self._anchored[at] for seat in seats)
+
+    def _undisturbed(self, job: JobState, number: int) -> bytes:
+        """The model after `number` rounds of an honest company with the same trainers and nothing going wrong."""
+        if not self._reference:
+            twin = company([type(self.world.parties[each]) for each in job.trainers], rounds=job.terms.rounds)
+            twin.run(400, until=lambda: twin.job().phase is Phase.DONE)
+            self._reference = [final.anchor.model for final in twin.job().final]
+        return self._reference[number - 1]
+
+    def _money(self) -> None:
+        purse = self.world.purse
+        assert purse.conserved(), "money was made or lost"
+        job = self.world.job()
+        if job.settled:
+            table = credit_table(job.final[len(job.settled) * job.rounds_per_milestone - 1].anchor, self.world.seen.get) or {}
+            earned = {account: int(amount) for account, amount in table.items()}
+            for account, amount in self.world.payout.paid.items():
+                assert amount <= earned.get(account, 0), f"{account} was paid more than it earned"
+
+    def _one_story(self) -> None:
+        for (account, round, attempt), anchors in self.world.anchors_sent.items():
+            assert account in self.tainted or len(anchors) == 1, f"{account} anchored round {round} attempt {attempt} in two ways"
+        for party in self.world.parties.values():
+            if isinstance(party, Verifier) and party.honest:
+                signed = [entry[1] for entry in party.journal if entry[0] == "verdict"]
+                assert len(signed) == len(set(signed)), f"{party.account} signed two verdicts on one anchor"
+
+    def _fold_is_the_referee(self) -> None:
+        job, referee = self.world.job(), self.world.referee
+        assert job.phase is referee.phase, f"the ledger is {referee.phase}, its readers think {job.phase}"
+        assert job.coordinator == referee.coordinator
+        if job.phase not in (Phase.ENROLLING, Phase.DONE, Phase.CLOSED):
+            assert (job.round, job.attempt) == (referee.round, referee.attempt)
+
+    def finish(self, *survivors: str) -> None:
+        """Only `survivors` go on (all when none is named), the chain can be reached, time passes: the job ends, and nothing stays behind."""
+        world = self.world
+        world.heal()
+        world.loss = 0.0
+        for account in world.parties:
+            if survivors and account not in survivors:
+                world.kill(account)
+            else:
+                world.restart(account)
+        terms = world.referee.terms
+        bound = terms.deadline + 3 * terms.window + 2 * GRACE * len(world.parties) - world.referee.clock.time()
+        world.run(max(bound, 2 * GRACE * len(world.parties)), until=self._closed)
+        self.check()
+        assert self._closed(), f"the job never ended; it is {world.job().phase}"
+        for account in world.parties:
+            world.restart(account)
+        world.run(10)
+        for account in self.tainted & {*world.referee.cohort.members}:
+            world.referee.release("anyone", account)
+        self.check()
+        assert not any(world.purse.locks.values()), f"locks were left: {world.purse.locks}"
+        assert not world.purse.escrow and not world.purse.bonds, "escrow or bonds were left"
+
+    def _closed(self) -> bool:
+        return self.world.job().phase is Phase.CLOSED
+
+
+def honest(world: World, kind: type[Party]) -> list[str]:
+    """Accounts of the honest parties of a kind."""
+    return [name for name, party in world.parties.items() if isinstance(party, kind) and party.honest]
