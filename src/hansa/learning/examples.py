@@ -66,9 +66,7 @@ def split(examples: Examples, share: float, seed: int) -> tuple[Examples, Exampl
         _, counts = np.unique(examples.labels, return_counts=True)
         stratify = examples.labels if len(counts) > 1 and counts.min() > 2 else None
     try:
-        first, second = train_test_split(
-            np.arange(len(examples)), train_size=share, test_size=1 - share, random_state=seed, shuffle=True, stratify=stratify
-        )
+        first, second = train_test_split(np.arange(len(examples)), train_size=share, random_state=seed, shuffle=True, stratify=stratify)
     except ValueError as error:
         raise DataError(f"{len(examples)} rows cannot be split at {share:g}: {error}") from error
     return examples.take(first), examples.take(second)
