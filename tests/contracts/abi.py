@@ -114,7 +114,7 @@ def raw(value: Any) -> Any:
 
 @cache
 def known() -> tuple[dict[bytes, Json], dict[tuple[bytes, int], Json]]:
-    """Errors by selector and events by topic and number of topics, over all contracts: an error keeps its bytes on its way through calls."""
+    """Errors by selector, events by topic and number of topics, of all contracts: an error keeps its bytes through calls."""
     errors: dict[bytes, Json] = {}
     events: dict[tuple[bytes, int], Json] = {}
     for path in sorted(ARTIFACTS.glob("*.json")):

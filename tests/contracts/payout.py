@@ -10,7 +10,7 @@ from tests.contracts import merkle
 
 @dataclass(frozen=True)
 class Earned:
-    """One final round as money sees it: accounts are addresses."""
+    """One round as money sees it: addresses, seats ascending; while it is only anchored nobody knows the seats yet."""
 
     coordinator: str
     trainers: tuple[str, ...]
@@ -23,13 +23,14 @@ def prices(net: int, span: int) -> list[int]:
 
 def split(price: int, coordinator_bps: int, verifier_bps: int, earned: Earned) -> tuple[dict[str, int], dict[str, int]]:
     """Credits of coordinator and trainers, and fees of verifiers; together exactly the price."""
-    each = price * verifier_bps // 10_000 // len(earned.seats)
-    fees = dict.fromkeys(earned.seats, each)
-    pool = price - each * len(earned.seats)
+    pot = price * verifier_bps // 10_000
+    fees = dict.fromkeys(earned.seats, pot // len(earned.seats) if earned.seats else 0)
+    if earned.seats:
+        fees[earned.seats[0]] += pot % len(earned.seats)
     share = price * coordinator_bps // 10_000
-    per_trainer = (pool - share) // len(earned.trainers)
+    per_trainer = (price - pot - share) // len(earned.trainers)
     credits = dict.fromkeys(earned.trainers, per_trainer)
-    credits[earned.coordinator] = credits.get(earned.coordinator, 0) + pool - per_trainer * len(earned.trainers)
+    credits[earned.coordinator] = credits.get(earned.coordinator, 0) + price - pot - per_trainer * len(earned.trainers)
     return credits, fees
 
 
@@ -52,11 +53,13 @@ def add(totals: dict[str, int], more: dict[str, int]) -> dict[str, int]:
     return {account: totals.get(account, 0) + more.get(account, 0) for account in {**totals, **more}}
 
 
-def of_rounds(net: int, span: int, bps: tuple[int, int], rounds: Sequence[Earned]) -> tuple[dict[str, int], list[dict[str, int]]]:
-    """Cumulative credits after all rounds, and fees per milestone; every milestone has the same net payout."""
+def of_rounds(
+    nets: Sequence[int], span: int, bps: tuple[int, int], rounds: Sequence[Earned]
+) -> tuple[dict[str, int], list[dict[str, int]]]:
+    """Cumulative credits after all rounds, and fees per milestone; `nets` are the milestones' net payouts."""
     totals: dict[str, int] = {}
-    fees: list[dict[str, int]] = [{} for _ in range((len(rounds) + span - 1) // span)]
+    fees: list[dict[str, int]] = [{} for _ in nets]
     for i, earned in enumerate(rounds):
-        credits, round_fees = split(prices(net, span)[i % span], *bps, earned)
+        credits, round_fees = split(prices(nets[i // span], span)[i % span], *bps, earned)
         totals, fees[i // span] = add(totals, credits), add(fees[i // span], round_fees)
     return totals, fees

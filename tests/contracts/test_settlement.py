@@ -19,7 +19,7 @@ def play(job: Job, rounds: int, net: int = NET, seats: tuple[int, ...] = (0, 1))
     span, bps = job.terms.rounds // job.terms.milestones, (job.terms.coordinatorBps, job.terms.verifierBps)
     totals: dict[str, int] = {}
     for n in range(1, rounds + 1):
-        totals, fees = payout.of_rounds(net, span, bps, earn(job, n, seats))
+        totals, fees = payout.of_rounds([net] * job.terms.milestones, span, bps, earn(job, n, seats))
         job.finalise(job.anchor(credits=payout.Credits(job.id, totals).root), seats)
     return payout.Credits(job.id, totals), fees
 
@@ -39,7 +39,7 @@ def test_r6_a_milestone_is_paid_after_its_last_window(world: World, job: Job) ->
     world.wait(1)
     event = world.ledger.settle(job.id, 0).one("MilestoneSettled")
     assert event.net == NET
-    assert event.verifierFees == 2 * 2 * (NET // 2 * 1500 // 10_000 // 2)
+    assert event.verifierFees == 2 * (NET // 2 * 1500 // 10_000)
     assert world.market.credit(world.treasury.address) == 15 * UNIT
     assert world.ledger.owed() == NET == world.token.balanceOf(world.ledger.address)
     assert world.market.getJob(job.id).status == 3

@@ -60,7 +60,7 @@ abstract contract Jobs is Purse {
     /// contract as provider and evaluator; the job's id is `firstKernelJob`. Reverts with TermOutOfBounds, KernelTaken,
     /// or KernelMismatch with the kernel job that is not the client's, not for this contract, or not lasting long enough.
     function open(uint256 firstKernelJob, Terms calldata terms) external returns (uint256 job) {
-        uint40 time = clock.tick();
+        uint40 time = _tick();
         job = firstKernelJob;
         address client = _account();
         Job storage j = _inPhase(job, JobPhase.None);
@@ -86,7 +86,7 @@ abstract contract Jobs is Purse {
     /// @notice Fixes the seats and opens round 1: by anyone after `enrolBy`, or earlier by the client when quorum and
     /// all seats are filled and nobody is too many. Reverts with TooLate, or the cohort's TooFew and TooEarly.
     function start(uint256 job) external nonReentrant {
-        uint40 time = clock.tick();
+        uint40 time = _tick();
         Job storage j = _inPhase(job, JobPhase.Enrolling);
         if (time >= j.terms.deadline) revert TooLate(time, j.terms.deadline);
         j.phase = JobPhase.Running;
@@ -100,10 +100,18 @@ abstract contract Jobs is Purse {
     /// @notice Anyone, after `enrolBy`, when too few enrolled or revealed: every milestone is refunded to the client.
     /// Reverts with WrongPhase, or the cohort's TooEarly and EnoughEnrolled.
     function cancel(uint256 job) external nonReentrant {
-        uint40 time = clock.tick();
+        uint40 time = _tick();
         _inPhase(job, JobPhase.Enrolling);
         cohort.cancel(job, time);
         _end(job, 0, CANCELLED);
+    }
+
+    function _tick() internal returns (uint40) {
+        return clock.tick();
+    }
+
+    function _coordinatorAt(uint256 job, uint8 index) internal view returns (address) {
+        return cohort.coordinatorAt(job, index);
     }
 
     /// @dev The account behind the caller: itself, or the owner of the operator key that calls (R18).
@@ -124,16 +132,20 @@ abstract contract Jobs is Purse {
         if (time >= until) revert TooLate(time, until);
     }
 
-    /// @dev Opens the current round under a new attempt number and starts the coordinator's patience.
+    /// @dev Opens the current round under a new attempt number.
     function _openRound(uint256 job, Job storage j, uint40 time) internal {
         uint32 round = j.round;
         // An attempt number of a round is never used again, not even after later proof undid the round, so a
         // signature about one anchor can never be read as one about another.
-        uint32 attempt = j.rounds[round].anchoredAt == 0 ? 0 : j.rounds[round].attempt + 1;
-        j.attempt = attempt;
+        j.attempt = j.rounds[round].anchoredAt == 0 ? 0 : j.rounds[round].attempt + 1;
         j.roundPhase = RoundPhase.Open;
+        _begin(job, j, time);
+    }
+
+    /// @dev Starts the current coordinator's patience.
+    function _begin(uint256 job, Job storage j, uint40 time) internal {
         j.openedAt = time;
-        emit RoundOpened(job, round, attempt, j.model, cohort.coordinatorAt(job, j.coordinator), time);
+        emit RoundOpened(job, j.round, j.attempt, j.model, _coordinatorAt(job, j.coordinator), time);
     }
 
     /// @dev Ends a job: kernel jobs from milestone `first` on are rejected, which credits the client in the market.
@@ -141,6 +153,7 @@ abstract contract Jobs is Purse {
         Job storage j = _jobs[job];
         j.phase = JobPhase.Closed;
         emit JobClosed(job, reason);
+        cohort.close(job);
         for (uint256 i = first; i < j.terms.milestones; i++) {
             // One that expired in the market has been refunded there already.
             (,,,,, JobMarket.Status status) = market.summary(job + i);

@@ -70,7 +70,7 @@ abstract contract Rounds is Jobs {
     /// @notice A trainer that got no receipt puts its update's digest on record while the round is open (R5); once per
     /// attempt. Reverts with WrongRound, WrongRoundPhase, NotTrainer, AlreadyRegistered.
     function registerUpdate(uint256 job, uint32 round, bytes32 update) external {
-        uint40 time = clock.tick();
+        uint40 time = _tick();
         Job storage j = _open(job);
         if (round != j.round) revert WrongRound(round, j.attempt, j.round, j.attempt);
         if (update == bytes32(0)) revert EmptyDigest();
@@ -85,7 +85,7 @@ abstract contract Rounds is Jobs {
     /// @notice The current coordinator states the result of the current round; only the statement's hash is stored.
     /// Reverts with WrongRoundPhase, TooLate, NotCoordinator, WrongRound, WrongBase, WrongAccepted, EmptyDigest.
     function anchor(Anchor calldata a) external {
-        uint40 time = clock.tick();
+        uint40 time = _tick();
         Job storage j = _open(a.job);
         _checkUntil(time, j.terms.deadline);
         address account = _account();
@@ -124,20 +124,20 @@ abstract contract Rounds is Jobs {
     /// @notice Anyone, two windows after an anchor that found no third of the seats: the coordinator pays half its
     /// stake and the next one reruns the round. Reverts with WrongRoundPhase, TooEarly.
     function lapse(Anchor calldata a) external nonReentrant {
-        uint40 time = clock.tick();
+        uint40 time = _tick();
         (Job storage j, Round storage r,) = _current(a);
         if (j.roundPhase != RoundPhase.Anchored) revert WrongRoundPhase(a.job, j.roundPhase);
         _checkFrom(time, r.anchoredAt + 2 * j.terms.window);
         address coordinator = _anchoredBy(a.job, r);
         emit Lapsed(a.job, a.round, a.attempt, coordinator);
-        cohort.penalise(a.job, coordinator, LAPSE_BPS, address(0));
+        _penalise(a.job, coordinator, LAPSE_BPS, address(0));
         _replace(a.job, j);
         _openRound(a.job, j, time);
     }
 
     /// @notice Anyone bonds that the anchor is wrong, before its window ends. Reverts with WrongRoundPhase, TooLate.
     function challenge(Anchor calldata a) external nonReentrant {
-        uint40 time = clock.tick();
+        uint40 time = _tick();
         (Job storage j, Round storage r,) = _current(a);
         if (j.roundPhase != RoundPhase.Anchored) revert WrongRoundPhase(a.job, j.roundPhase);
         _checkUntil(time, r.anchoredAt + j.terms.window);
@@ -155,7 +155,7 @@ abstract contract Rounds is Jobs {
         external
         nonReentrant
     {
-        uint40 time = clock.tick();
+        uint40 time = _tick();
         (Job storage j, Round storage r, bytes32 stated) = _standing(a, time);
         if (digest == stated) revert UnknownAnchor(stated);
         cohort.requireWrong(_subject(a, stated), digest, seats, signatures);
@@ -168,7 +168,7 @@ abstract contract Rounds is Jobs {
     /// @notice Anyone, one window after a challenge that neither side proved: the bond goes back and the next
     /// coordinator reruns the round, nobody is slashed (R7). Reverts with WrongRoundPhase, TooEarly.
     function voidRound(Anchor calldata a) external nonReentrant {
-        uint40 time = clock.tick();
+        uint40 time = _tick();
         (Job storage j, Round storage r,) = _current(a);
         if (j.roundPhase != RoundPhase.Challenged) revert WrongRoundPhase(a.job, j.roundPhase);
         _checkFrom(time, r.challengedAt + j.terms.window);
@@ -181,7 +181,7 @@ abstract contract Rounds is Jobs {
     /// @notice Another enrolled coordinator takes an open round over once the current one's patience is spent; the late
     /// one loses a tenth of its stake. Reverts with NotCoordinator, TooEarly, TooLate, WrongRoundPhase.
     function takeover(uint256 job) external nonReentrant {
-        uint40 time = clock.tick();
+        uint40 time = _tick();
         Job storage j = _open(job);
         _checkUntil(time, j.terms.deadline);
         address account = _account();
@@ -190,10 +190,9 @@ abstract contract Rounds is Jobs {
         if (member.role != COORDINATOR || member.out || account == late) revert NotCoordinator(account);
         _checkFrom(time, j.openedAt + j.terms.patience);
         j.coordinator = uint8(member.index);
-        j.openedAt = time;
         emit CoordinatorReplaced(job, j.round, late, account);
-        emit RoundOpened(job, j.round, j.attempt, j.model, account, time);
-        cohort.penalise(job, late, LATE_BPS, address(0));
+        _begin(job, j, time);
+        _penalise(job, late, LATE_BPS, address(0));
     }
 
     /// @dev The rounds of one milestone.
@@ -254,7 +253,7 @@ abstract contract Rounds is Jobs {
         if (j.roundPhase == RoundPhase.Challenged) _returnBond(a.job, j);
         j.round = a.round;
         j.model = a.base;
-        cohort.penalise(a.job, coordinator, 10_000, finder);
+        _penalise(a.job, coordinator, 10_000, finder);
         if (_coordinator(a.job, j) == coordinator) _replace(a.job, j);
         _openRound(a.job, j, time);
     }
@@ -271,7 +270,7 @@ abstract contract Rounds is Jobs {
 
     /// @dev `n` is the number of seats that count: those that said valid, or by time all that at least fetched.
     function _judge(Anchor calldata a, uint256 bitmap, uint256 n, bool byTime) private {
-        uint40 time = clock.tick();
+        uint40 time = _tick();
         (Job storage j, Round storage r,) = _current(a);
         uint256 seats = j.terms.verifiers;
         if (byTime) {
@@ -302,11 +301,15 @@ abstract contract Rounds is Jobs {
     }
 
     function _coordinator(uint256 job, Job storage j) private view returns (address) {
-        return cohort.coordinatorAt(job, j.coordinator);
+        return _coordinatorAt(job, j.coordinator);
     }
 
     function _anchoredBy(uint256 job, Round storage r) private view returns (address) {
-        return cohort.coordinatorAt(job, r.coordinator);
+        return _coordinatorAt(job, r.coordinator);
+    }
+
+    function _penalise(uint256 job, address account, uint256 bps, address finder) private {
+        cohort.penalise(job, account, bps, finder);
     }
 
     function _replace(uint256 job, Job storage j) private {

@@ -33,13 +33,13 @@ abstract contract Settlement is Rounds {
     /// @notice Anyone pays the next milestone out, once its last round is final and that round's window has ended; in
     /// order. Reverts with WrongMilestone, MilestoneNotFinal, TooEarly, or the market's errors.
     function settle(uint256 job, uint8 milestone) external nonReentrant {
-        uint40 time = clock.tick();
+        uint40 time = _tick();
         Job storage j = _running(job);
         if (milestone != j.settled || milestone >= j.terms.milestones) revert WrongMilestone(milestone, j.settled);
         _checkFrom(time, firmFrom(job, milestone));
         Milestone storage m = j.milestones[milestone];
         uint256 net = _collectKernel(job + milestone, m.credits, m.model);
-        uint256 fees = _fees(j, milestone, net, type(uint256).max);
+        uint256 fees = _verifierPots(j, net);
         m.net = uint128(net);
         j.settled = milestone + 1;
         j.accrued += uint128(net - fees);
@@ -75,7 +75,7 @@ abstract contract Settlement is Rounds {
         uint256 seat = uint256(1) << member.index;
         if (m.feesClaimed & seat != 0) revert NothingToClaim(account);
         m.feesClaimed |= uint32(seat);
-        uint256 amount = _fees(j, milestone, m.net, seat);
+        uint256 amount = _feeOf(j, milestone, m.net, seat);
         if (amount == 0) revert NothingToClaim(account);
         emit FeeClaimed(job, milestone, account, amount);
         _pay(account, amount);
@@ -85,7 +85,7 @@ abstract contract Settlement is Rounds {
     /// refunded and the job ends. A completed one must be settled first. Reverts with TooEarly, WrongRoundPhase,
     /// MilestoneUnsettled.
     function expire(uint256 job) external nonReentrant {
-        uint40 time = clock.tick();
+        uint40 time = _tick();
         Job storage j = _jobs[job];
         if (j.phase != JobPhase.Enrolling && j.phase != JobPhase.Running) revert WrongPhase(job, j.phase);
         _checkFrom(time, j.terms.deadline);
@@ -97,7 +97,6 @@ abstract contract Settlement is Rounds {
             if (status == JobMarket.Status.Funded && time < expiredAt) revert MilestoneUnsettled(job, next);
         }
         if (next == j.terms.milestones) revert WrongMilestone(next, next);
-        cohort.close(job);
         _end(job, next, EXPIRED);
     }
 
@@ -105,7 +104,6 @@ abstract contract Settlement is Rounds {
     function close(uint256 job) external nonReentrant {
         Job storage j = _running(job);
         if (j.settled < j.terms.milestones) revert MilestoneUnsettled(job, j.settled);
-        cohort.close(job);
         _end(job, j.settled, COMPLETED);
     }
 
@@ -130,16 +128,28 @@ abstract contract Settlement is Rounds {
         owed += net;
     }
 
-    /// @dev Verifier fees of the seats in `mask` for one milestone. Round price = net / rounds, the last round takes
-    /// the remainder; verifierBps of it is shared equally by the paid seats, rounded down.
-    function _fees(Job storage j, uint256 milestone, uint256 net, uint256 mask) private view returns (uint256 sum) {
+    /// @dev What all rounds of a milestone with payout `net` set aside for verifiers. Round price = net / rounds, the
+    /// last round takes the remainder; verifierBps of it, rounded down.
+    function _verifierPots(Job storage j, uint256 net) private view returns (uint256) {
         uint256 span = _span(j);
-        uint256 price = net / span;
-        uint256 bps = j.terms.verifierBps;
+        return (span - 1) * _pot(j, net, 1, span) + _pot(j, net, span, span);
+    }
+
+    function _pot(Job storage j, uint256 net, uint256 i, uint256 span) private view returns (uint256) {
+        uint256 price = i < span ? net / span : net - (net / span) * (span - 1);
+        return (price * j.terms.verifierBps) / 10_000;
+    }
+
+    /// @dev One seat's part of a milestone's pots: equal shares of the paid seats, what rounding leaves to the lowest.
+    function _feeOf(Job storage j, uint256 milestone, uint256 net, uint256 seat) private view returns (uint256 sum) {
+        uint256 span = _span(j);
         for (uint256 i = 1; i <= span; i++) {
             uint256 seats = j.rounds[milestone * span + i].seats;
-            uint256 each = ((i < span ? price : net - price * (span - 1)) * bps) / 10_000 / _popcount(seats);
-            sum += each * _popcount(seats & mask);
+            if (seats & seat == 0) continue;
+            uint256 pot = _pot(j, net, i, span);
+            uint256 n = _popcount(seats);
+            sum += pot / n;
+            if (seats & (seat - 1) == 0) sum += pot % n;
         }
     }
 
