@@ -194,3 +194,42 @@ def test_logs_come_in_chain_order_and_only_what_was_asked(hold: Hold) -> None:
         assert await world.ledger.logs([], 0, receipts[-1].block) == []
 
     hold(law)
+
+
+def test_waiting_ends_with_the_next_block(hold: Hold) -> None:
+    async def law(world: World) -> None:
+        token = await world.token()
+        head = await world.ledger.head()
+        await world.ledger.next_block(head.number - 1, 60.0)  # is there already
+        waiting = [asyncio.create_task(world.ledger.next_block(head.number, 60.0)) for _ in range(3)]
+        done, _ = await asyncio.wait(waiting, timeout=0.05)
+        assert not done
+        await world.ledger.send(token.transfer(BOB.address, 1), ALICE, intent="pay")
+        async with asyncio.timeout(10.0):
+            await asyncio.gather(*waiting)
+        assert (await world.ledger.head()).number == head.number + 1
+
+    hold(law)
+
+
+def test_waiting_ends_with_the_time_given(hold: Hold) -> None:
+    async def law(world: World) -> None:
+        head = await world.ledger.head()
+        async with asyncio.timeout(10.0):
+            await world.ledger.next_block(head.number, 0.02)
+            await world.ledger.next_block(head.number, 0.0)
+            await world.ledger.next_block(head.number + 5, 0.02)
+        assert await world.ledger.head() == head
+
+    hold(law)
+
+
+def test_a_receipt_is_found_by_its_transaction(hold: Hold) -> None:
+    async def law(world: World) -> None:
+        token = await world.token()
+        sent = await world.ledger.send(token.transfer(BOB.address, 1), ALICE, intent="pay")
+        await world.ledger.send(token.transfer(BOB.address, 1), ALICE, intent="pay again")
+        assert await world.ledger.receipt(sent.transaction) == sent
+        assert await world.ledger.receipt(b"\x07" * 32) is None
+
+    hold(law)

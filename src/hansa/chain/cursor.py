@@ -76,6 +76,10 @@ class Cursor:
         read = (*found, *[event for event in events if event is not None])
         return read, Position(last + 1, (*common.recent, (last, end.hash))[-_KEPT:])
 
+    async def wait(self, position: Position, timeout: float) -> None:
+        """Until there may be something to read after `position`, at most `timeout` seconds."""
+        await self._ledger.next_block(position.next - 1, timeout)
+
     async def discrepancies(self, position: Position, facts: Sequence[Fact]) -> list[Discrepancy]:
         """Facts whose view answers something else; none unless the chain stands at `position` all the while, so ask when caught up."""
         if not position.recent or (await self._ledger.head()).hash != position.recent[-1][1]:

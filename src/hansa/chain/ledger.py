@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 
 from hansa.chain.endpoints import Endpoints
 from hansa.chain.nonces import Nonces
 from hansa.chain.sender import Sender, fields, refusal
-from hansa.chain.wire import BlockReply, LogReply, RpcError, octets
+from hansa.chain.wire import UNKNOWN_METHOD, BlockReply, LogReply, ReceiptReply, RpcError, hexadecimal, octets, quantity
 from hansa.core.errors import LedgerError
 from hansa.core.ports import Block, Call, Journal, Log, Receipt, Signer
 from hansa.core.types import Address
+
+_LONGEST_WAIT = 20.0
+"""Seconds for which one request may stay unanswered while the chain has nothing new."""
+_SLACK = 5.0
+_FIRST_LOOK, _LAST_LOOK = 0.02, 1.0
 
 
 class JsonRpcLedger:
@@ -18,6 +24,8 @@ class JsonRpcLedger:
 
     def __init__(self, endpoints: Endpoints, sender: Sender) -> None:
         self._endpoints, self._sender = endpoints, sender
+        self._tells = True
+        """Whether the endpoint says by itself when there is a new block (the embedded chain does)."""
 
     @classmethod
     async def open(cls, urls: Sequence[str], journal: Journal, *, chain_id: int | None = None, patience: float = 60.0) -> JsonRpcLedger:
@@ -67,6 +75,32 @@ class JsonRpcLedger:
             middle = (first + last) // 2  # endpoints bound their answers, each in its own way; halves fit sooner or later
             return [*await self.logs(addresses, first, middle), *await self.logs(addresses, middle + 1, last)]
         return sorted([entry.log() for entry in found], key=lambda log: (log.block, log.index))
+
+    async def next_block(self, after: int, timeout: float) -> None:
+        now, pause = asyncio.get_running_loop().time, _FIRST_LOOK
+        deadline = now() + timeout
+        while (left := deadline - now()) > 0:
+            if await self._height(after, min(left, _LONGEST_WAIT)) > after:
+                return
+            if not self._tells:
+                await asyncio.sleep(min(pause, max(deadline - now(), 0.0)))
+                pause = min(pause * 1.5, _LAST_LOOK)
+
+    async def _height(self, after: int, patience: float) -> int:
+        """The head's number, at once if it is above `after`; else, where the endpoint can wait, after up to `patience` seconds."""
+        if self._tells:
+            try:
+                parameters = (hex(after), int(patience * 1000))
+                return quantity(await self._endpoints.request("hansa_waitForBlock", parameters, str, timeout=patience + _SLACK))
+            except RpcError as error:
+                if error.code not in UNKNOWN_METHOD:
+                    raise
+                self._tells = False
+        return quantity(await self._endpoints.request("eth_blockNumber", (), str))
+
+    async def receipt(self, transaction: bytes) -> Receipt | None:
+        found = await self._endpoints.optional("eth_getTransactionReceipt", (hexadecimal(transaction),), ReceiptReply)
+        return found.receipt() if found is not None and found.status != "0x0" else None
 
     async def close(self) -> None:
         await self._sender.close()

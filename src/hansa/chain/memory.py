@@ -5,6 +5,7 @@ Contract semantics, addresses, logs and nonces are those of a chain; `gas_used` 
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -38,6 +39,7 @@ class MemoryLedger:
         self._clock = clock or SystemClock()
         self._chain_id = chain_id
         self._salt = 0
+        self._watching: set[asyncio.Future[None]] = set()
         genesis = Block(0, keccak(b"genesis" + chain_id.to_bytes(8, "big")), bytes(32), int(self._clock.now()))
         self._genesis = genesis
         self._restart()
@@ -82,13 +84,26 @@ class MemoryLedger:
             if log.address in addresses
         ]
 
+    async def next_block(self, after: int, timeout: float) -> None:
+        deadline = asyncio.get_running_loop().time() + timeout
+        while self._blocks[-1].number <= after and (left := deadline - asyncio.get_running_loop().time()) > 0:
+            mined: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._watching.add(mined)
+            try:
+                await asyncio.wait((mined,), timeout=left)
+            finally:
+                self._watching.discard(mined)
+
+    async def receipt(self, transaction: bytes) -> Receipt | None:
+        return next((mined.receipt for mined in self._mined.values() if mined.receipt.transaction == transaction), None)
+
     async def close(self) -> None:
         """Nothing is held open."""
 
     def mine(self) -> Block:
         """An empty block, at the clock's time."""
         block = self._next_block(b"")
-        self._blocks.append(block)
+        self._add(block)
         return block
 
     def reorganise(self, depth: int, *, keep: bool = True) -> None:
@@ -106,7 +121,7 @@ class MemoryLedger:
         for block in kept_blocks[1:]:
             mined = next((entry for entry in old if entry.block == block), None)
             if mined is None:
-                self._blocks.append(block)
+                self._add(block)
             else:
                 self._mine(mined.call, mined.intent, mined.receipt.transaction, block)
         for mined in [entry for entry in old if keep and entry.block.number >= cut]:
@@ -152,8 +167,14 @@ class MemoryLedger:
             ]
         )
         self._nonces[sender] = self._nonces.get(sender, 0) + 1
-        self._blocks.append(block)
         self._mined[key] = _Mined(block, key, call, Receipt(transaction, block.number, result.gas_used, logs, created))
+        self._add(block)
+
+    def _add(self, block: Block) -> None:
+        self._blocks.append(block)
+        for watching in self._watching:
+            if not watching.done():
+                watching.set_result(None)
 
     def _run(self, call: Call, sender: Address) -> bytes:
         try:

@@ -60,6 +60,7 @@ class Miner:
         self._waiting: dict[bytes, bytes] = {}
         self._receipts: dict[bytes, list[asyncio.Future[msgspec.Raw]]] = {}
         self.head = Block(0, b"", b"", 0)
+        self._watching: set[asyncio.Future[None]] = set()
 
     async def node(self) -> Anvil:
         """The running node; waits while it is being rebuilt."""
@@ -93,6 +94,18 @@ class Miner:
             listeners.remove(waiting)
             if not listeners:
                 del self._receipts[number]
+
+    async def wait_block(self, after: int, timeout: float) -> int:
+        """The head's number: at once if it is above `after`, else as soon as it is, or after `timeout` seconds."""
+        deadline = asyncio.get_running_loop().time() + timeout
+        while self.head.number <= after and (left := deadline - asyncio.get_running_loop().time()) > 0:
+            mined: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._watching.add(mined)
+            try:
+                await asyncio.wait((mined,), timeout=left)
+            finally:
+                self._watching.discard(mined)
+        return self.head.number
 
     async def run(self) -> None:
         """Recover, then mine whenever something waits and rebuild the node whenever it dies, until cancelled."""
@@ -186,6 +199,9 @@ class Miner:
         if head.number != batch.number or head.timestamp != batch.timestamp:
             raise LedgerError(f"the node mined block {head.number} where block {batch.number} was due; restart the chain")
         self.head = head
+        for watching in self._watching:
+            if not watching.done():
+                watching.set_result(None)
         for receipt in await node.ipc.request("eth_getBlockReceipts", (hex(batch.number),), list[msgspec.Raw]):
             number = octets(msgspec.json.decode(receipt, type=_Hash).transaction_hash)
             self._waiting.pop(number, None)

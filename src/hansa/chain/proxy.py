@@ -1,6 +1,7 @@
 """What clients see of the embedded chain: JSON-RPC over HTTP on loopback, restricted to an allow-list, every body bounded.
 
 `hansa_sendRawTransaction` is `eth_sendRawTransaction` that answers with the mined receipt: one request for a whole transaction.
+`hansa_waitForBlock(number, milliseconds)` answers with the head's number once it is above `number`, or when the time is over.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ _MAX_HEAD = 16 << 10
 _MAX_CONNECTIONS = 256
 _RECEIPT_SECONDS = 10.0
 _NODE_SECONDS = 60.0
+_WAIT_SECONDS = 30.0
 
 READS = frozenset(
     """eth_accounts eth_blockNumber eth_call eth_chainId eth_createAccessList eth_estimateGas eth_feeHistory eth_gasPrice eth_getBalance
@@ -81,6 +83,9 @@ class Dispatcher:
             return _result(request.id, b'"%s"' % hexadecimal(await self._miner.submit(_transaction(request.params))).encode())
         if request.method == "hansa_sendRawTransaction":
             return _result(request.id, bytes(await self._miner.submit_and_wait(_transaction(request.params), _RECEIPT_SECONDS)))
+        if request.method == "hansa_waitForBlock":
+            after, seconds = _wait(request.params)
+            return _result(request.id, b'"%s"' % hex(await self._miner.wait_block(after, seconds)).encode())
         if request.method not in READS:
             raise RpcError(METHOD_MISSING, f"the method {request.method[:60]} is not offered here")
         if self._free and request.method == "eth_maxPriorityFeePerGas":
@@ -107,6 +112,15 @@ def _transaction(params: msgspec.Raw) -> bytes:
     if not 0 < len(raw) <= _MAX_TRANSACTION:
         raise RpcError(_INVALID, f"a transaction has 1 to {_MAX_TRANSACTION} bytes, this one has {len(raw)}")
     return raw
+
+
+def _wait(params: msgspec.Raw) -> tuple[int, float]:
+    """(block number, seconds), the seconds bounded."""
+    try:
+        number, milliseconds = msgspec.json.decode(params, type=tuple[str, int])
+        return int(number, 16), min(max(milliseconds, 0) / 1000, _WAIT_SECONDS)
+    except (msgspec.DecodeError, ValueError) as error:
+        raise RpcError(_INVALID, "give a block number in hexadecimal and how many milliseconds to wait") from error
 
 
 def _result(number: object, result: bytes) -> bytes:

@@ -10,7 +10,7 @@ from hansa.chain.endpoints import Endpoints
 from hansa.chain.nonces import Nonces, Sent
 from hansa.chain.refusals import reverted
 from hansa.chain.transactions import FREE, Fees, Transaction, sign
-from hansa.chain.wire import DISK_FULL, OVER_LIMIT, UNAVAILABLE, BlockReply, ReceiptReply, RpcError, hexadecimal, quantity
+from hansa.chain.wire import DISK_FULL, OVER_LIMIT, UNAVAILABLE, UNKNOWN_METHOD, BlockReply, ReceiptReply, RpcError, hexadecimal, quantity
 from hansa.core.errors import LedgerError, LedgerUnreachable, Reverted
 from hansa.core.ports import Call, Receipt, Signer
 from hansa.core.types import Address
@@ -18,7 +18,6 @@ from hansa.core.types import Address
 K = TypeVar("K")
 T = TypeVar("T")
 
-_UNKNOWN_METHOD = (-32601, -32602, -32600)
 _FIRST_PAUSE, _REPAIR_PAUSE, _LAST_PAUSE = 0.002, 0.1, 0.25
 _MISSES = 5
 _TRANSFER_GAS = 21_000
@@ -122,7 +121,7 @@ class Sender:
             if self._one_request:
                 return await self._endpoints.optional("hansa_sendRawTransaction", raw, ReceiptReply), False
         except RpcError as error:
-            if error.code not in _UNKNOWN_METHOD:
+            if error.code not in UNKNOWN_METHOD:
                 return None, self._used_up(error, sent)
             self._one_request = False
         try:

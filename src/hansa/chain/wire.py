@@ -12,6 +12,8 @@ from hansa.core.ports import Block, Log, Receipt
 T = TypeVar("T")
 
 METHOD_MISSING = -32601
+UNKNOWN_METHOD = (METHOD_MISSING, -32602, -32600)
+"""Codes with which endpoints refuse a method that they do not have."""
 UNAVAILABLE, OVER_LIMIT = -32002, -32005
 """Refusals that time mends (EIP-1474)."""
 DISK_FULL = -32050

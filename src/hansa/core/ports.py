@@ -169,6 +169,14 @@ class Ledger(Protocol):
         """Logs of these contracts in blocks first..last inclusive, in chain order."""
         ...
 
+    async def next_block(self, after: int, timeout: float) -> None:
+        """Return as soon as the head is above block `after`, or when `timeout` seconds have passed; LedgerUnreachable as for reads."""
+        ...
+
+    async def receipt(self, transaction: bytes) -> Receipt | None:
+        """The receipt of a transaction by its hash; None for one that is not mined or that the contract refused."""
+        ...
+
     async def close(self) -> None: ...
 
 
