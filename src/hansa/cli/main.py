@@ -1,0 +1,49 @@
+"""`hansa`: the commands put together; an error of the tree is one sentence and its exit code, `HANSA_DEBUG=1` shows where it came from."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import typer
+
+from hansa.cli import node
+from hansa.cli.up import up
+from hansa.core.errors import HansaError
+
+app = typer.Typer(
+    name="hansa",
+    help="Train AI models together with parties who do not trust each other.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+app.command()(up)
+app.add_typer(node.app, name="node")
+
+
+def main() -> None:
+    """Run the command line; never returns normally."""
+    try:
+        app()
+    except (HansaError, BaseExceptionGroup) as error:
+        cause = _cause(error)
+        if cause is None or os.environ.get("HANSA_DEBUG"):
+            raise
+        print(f"hansa: {cause}", file=sys.stderr)
+        sys.exit(cause.exit_code)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def _cause(error: BaseException) -> HansaError | None:
+    """The first error of the tree among those that tasks ended with together."""
+    if isinstance(error, HansaError):
+        return error
+    inner = error.exceptions if isinstance(error, BaseExceptionGroup) else ()
+    return next((found for each in inner if (found := _cause(each)) is not None), None)
+
+
+if __name__ == "__main__":
+    main()

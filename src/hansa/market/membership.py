@@ -1,0 +1,111 @@
+"""Membership: what an account puts on the ledger before it can take a seat - stake, consent, and where and who its node is."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import msgspec
+
+from hansa.chain.deployment import Contracts
+from hansa.core.errors import ConfigError
+from hansa.core.ports import Call, Ledger, Signer
+from hansa.core.types import Address
+
+_OCCASIONS = 1_000
+
+
+class Entry(msgspec.Struct, frozen=True):
+    """A node as the registry lists it: name, https base URL, sha256 of its certificate, transport key (32 bytes), mask of roles."""
+
+    name: str
+    endpoint: str
+    certificate: bytes
+    transport_key: bytes
+    roles: int
+
+
+class Standing(msgspec.Struct, frozen=True):
+    """What the ledger says of an account; amounts in the token's smallest unit. `entry` is None while it is not registered."""
+
+    account: Address
+    entry: Entry | None
+    allowed: bool
+    balance: int
+    staked: int
+    locked: int
+    free: int
+    vault_credit: int
+    market_credit: int
+    rounds_credit: int
+    vault_allowance: int
+    bond_allowance: int
+
+
+async def standing(ledger: Ledger, contracts: Contracts, account: Address) -> Standing:
+    """Read all of it, in one burst."""
+    c = contracts
+    amounts = await asyncio.gather(
+        c.token.balance_of(account).read(ledger),
+        c.vault.staked(account).read(ledger),
+        c.vault.locked(account).read(ledger),
+        c.vault.free_of(account).read(ledger),
+        c.vault.credit(account).read(ledger),
+        c.market.credit(account).read(ledger),
+        c.rounds.credit(account).read(ledger),
+        c.token.allowance(account, c.vault.address).read(ledger),
+        c.token.allowance(account, c.rounds.address).read(ledger),
+    )
+    number, allowed = await asyncio.gather(
+        c.registry.id_of(account).read(ledger), c.vault.service_allowed(account, c.cohort.address).read(ledger)
+    )
+    entry = None
+    if number:
+        node = await c.registry.node_of(account).read(ledger)
+        entry = Entry(node.name, node.endpoint, node.certificate, node.transport_key, node.roles)
+    return Standing(account, entry, allowed, *amounts)
+
+
+async def join(ledger: Ledger, contracts: Contracts, signer: Signer, entry: Entry, *, stake: int, bonds: int) -> Standing:
+    """Bring the ledger to what is wanted and no further: at least `stake` staked, consent given to the cohort contract, challenge
+    bonds of up to `bonds` approved, the node registered as `entry`. Nothing is sent when all of that holds.
+
+    ConfigError when the balance does not cover the stake, or a registered node has another name.
+    """
+    # The block before the look: a receipt from it or from earlier is one that the look already counted, and its intent is used up.
+    seen = (await ledger.head()).number
+    now = await standing(ledger, contracts, signer.address)
+    missing = max(0, stake - now.staked)
+    if now.balance < missing:
+        raise ConfigError(f"{signer.address} owns {now.balance}, less than the {missing} it still has to stake; get tokens first")
+    if now.entry is not None and now.entry.name != entry.name:
+        raise ConfigError(f"{signer.address} is registered as '{now.entry.name}', not '{entry.name}'; a node keeps its name")
+
+    async def send(call: Call, intent: str) -> None:
+        for occasion in range(_OCCASIONS):
+            receipt = await ledger.send(call, signer, intent=f"join/{intent}/{occasion}")
+            if receipt.block > seen:
+                return
+
+    async def pledge() -> None:
+        if missing:
+            if now.vault_allowance < missing:
+                await send(contracts.token.approve(contracts.vault.address, missing), f"approve-vault/{missing}")
+            await send(contracts.vault.stake(missing), f"stake/{missing}")
+
+    wanted: list[Callable[[], Awaitable[None]]] = [pledge]
+    if now.bond_allowance < bonds:
+        wanted.append(lambda: send(contracts.token.approve(contracts.rounds.address, bonds), f"approve-bonds/{bonds}"))
+    if not now.allowed:
+        wanted.append(lambda: send(contracts.vault.set_service(contracts.cohort.address, True), "allow-cohort"))
+    if now.entry is None:
+        register = contracts.registry.register(entry.name, entry.endpoint, entry.certificate, entry.transport_key, entry.roles, b"")
+        wanted.append(lambda: send(register, "register"))
+    else:
+        if now.entry.roles != entry.roles:
+            wanted.append(lambda: send(contracts.registry.set_roles(entry.roles, b""), f"roles/{entry.roles}"))
+        if (now.entry.endpoint, now.entry.certificate, now.entry.transport_key) != (entry.endpoint, entry.certificate, entry.transport_key):
+            update = contracts.registry.update(entry.endpoint, entry.certificate, entry.transport_key)
+            wanted.append(lambda: send(update, f"update/{entry.endpoint}/{entry.certificate.hex()}"))
+    await asyncio.gather(*(step() for step in wanted))
+    return await standing(ledger, contracts, signer.address)
