@@ -62,7 +62,8 @@ async def compose(config: NodeConfig, home: Path, clock: Clock) -> Parts:
     return Parts(
         name=config.name, account=account, signer=signer, ledger=ledger, contracts=contracts, domain=domain, book=Book(journal),
         beacon=JournalBeacon(journal, placed.chain_id, contracts.cohort.address), store=LocalStore(home / "blobs", clock),
-        transport=transport, follower=follower, clock=clock, scratch=home / "scratch", workers=workers, auto_enrol=config.auto_enrol,
+        transport=transport, follower=follower, clock=clock, scratch=home / "scratch", workers=workers,
+        auto_enrol=config.auto_enrol, standby=config.standby,
     )  # fmt: skip
 
 

@@ -47,7 +47,10 @@ class DataConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class NodeConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One node. Relative paths are relative to the file's folder, where the node's state lives too."""
+    """One node. Relative paths are relative to the file's folder, where the node's state lives too.
+
+    `auto_enrol`: take a seat in every job that fits; a `standby` coordinator does so only behind another one.
+    """
 
     name: str
     role: RoleName
@@ -57,6 +60,7 @@ class NodeConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     device: str = "cpu"
     data: DataConfig | None = None
     auto_enrol: bool = True
+    standby: bool = False
 
 
 def load_node(path: Path) -> NodeConfig:

@@ -56,6 +56,7 @@ class Parts:
     scratch: Path
     workers: WorkerPool | None = None
     auto_enrol: bool = True
+    standby: bool = False
 
 
 class Node:
@@ -133,6 +134,8 @@ class Node:
 
     def _may_enrol(self, job: JobState) -> bool:
         if self.role is None or not self.parts.auto_enrol or job.phase is not Phase.ENROLLING:
+            return False
+        if self.parts.standby and not job.coordinators:
             return False
         seated = self.account in (*job.trainers, *job.coordinators, *job.candidates)
         return not seated and self.now() < job.terms.enrol_by
