@@ -22,7 +22,7 @@ _log = logging.getLogger(__name__)
 MAX_BODY = 2 << 20
 _MAX_BATCH = 100
 _MAX_TRANSACTION = 128 << 10
-_MAX_HEAD = 16 << 10
+MAX_HEAD = 16 << 10
 _MAX_CONNECTIONS = 256
 _RECEIPT_SECONDS = 10.0
 _NODE_SECONDS = 60.0
@@ -146,7 +146,7 @@ class Door(asyncio.Protocol):
         self._start()
 
     def _start(self) -> None:
-        self._head, self._body, self._refusal, self._json, self._length = 0, bytearray(), "", False, -1
+        self._in_head, self._head, self._body, self._json, self._length = True, 0, bytearray(), False, -1
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport  # type: ignore[assignment]
@@ -159,14 +159,14 @@ class Door(asyncio.Protocol):
         self._doors.discard(self)
 
     def data_received(self, data: bytes) -> None:
-        if self._length < 0:
-            self._head += len(data)
-        if self._head > _MAX_HEAD + MAX_BODY:
-            return self._refuse("431 Request Header Fields Too Large", "the request's head is too long")
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
-            self._refuse("400 Bad Request", "this is not an HTTP request")
+            return self._refuse("400 Bad Request", "this is not an HTTP request")
+        if self._in_head:
+            self._head += len(data)
+            if self._head > MAX_HEAD:
+                self._refuse("431 Request Header Fields Too Large", f"a request's head has at most {MAX_HEAD} bytes")
 
     def on_header(self, name: bytes, value: bytes) -> None:
         name = name.lower()
@@ -179,6 +179,7 @@ class Door(asyncio.Protocol):
             self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def on_headers_complete(self) -> None:
+        self._in_head = False
         if self._parser.get_method() != b"POST":
             self._refuse("405 Method Not Allowed", "send JSON-RPC requests with POST")
         elif not self._json:
