@@ -143,6 +143,7 @@ class Door(asyncio.Protocol):
         self._parser = httptools.HttpRequestParser(self)
         self._bodies: list[tuple[bytes, bool]] = []
         self._task: asyncio.Task[None] | None = None
+        self._messages = 0
         self._start()
 
     def _start(self) -> None:
@@ -159,11 +160,13 @@ class Door(asyncio.Protocol):
         self._doors.discard(self)
 
     def data_received(self, data: bytes) -> None:
+        answered = self._messages
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
             return self._refuse("400 Bad Request", "this is not an HTTP request")
-        if self._in_head:
+        # Data that ended a request was mostly its body; only what is all head counts against the head's limit.
+        if self._in_head and self._messages == answered:
             self._head += len(data)
             if self._head > MAX_HEAD:
                 self._refuse("431 Request Header Fields Too Large", f"a request's head has at most {MAX_HEAD} bytes")
@@ -196,6 +199,7 @@ class Door(asyncio.Protocol):
     def on_message_complete(self) -> None:
         if self._transport is None or self._transport.is_closing():
             return
+        self._messages += 1
         self._bodies.append((bytes(self._body), self._parser.should_keep_alive()))
         self._start()
         if self._task is None:
