@@ -14,7 +14,7 @@ A, B = Address("0x" + "aa" * 20), Address("0x" + "bb" * 20)
 
 
 def nonce(number: int) -> bytes:
-    return number.to_bytes(32, "big")
+    return number.to_bytes(32, "little")
 
 
 def test_a_nonce_is_accepted_once_for_each_sender() -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Any, get_type_hints
 
 import msgspec
@@ -16,6 +17,7 @@ from hansa.identity.typed import Domain
 
 from .test_typed import reference
 
+SOURCES = Path(__file__).resolve().parents[2] / "contracts" / "src"
 KEY = AccountKey(b"\x01" * 32)
 DOMAIN = Domain(31337, Address("0x" + "ab" * 20))
 A, B = b"\xaa" * 32, b"\xbb" * 32
@@ -51,8 +53,15 @@ def test_fields_stand_in_the_order_and_under_the_names_of_the_type(statement: St
 @pytest.mark.parametrize("statement", STATEMENTS, ids=lambda statement: type(statement).__name__)
 def test_digests_are_those_of_eth_account_in_the_statements_own_domain(statement: Statement) -> None:
     fields: tuple[Any, ...] = msgspec.structs.astuple(statement)
-    own = msgspec.structs.replace(DOMAIN, name="RoundLedger" if isinstance(statement, Attestation | Evaluation) else "hansa")
+    own = msgspec.structs.replace(DOMAIN, name=statement.DOMAIN)
     assert statement.digest(DOMAIN) == statement.digest(own) == reference(statement.TYPE, own, fields)
+
+
+@pytest.mark.parametrize("kind", [Attestation, Evaluation])
+def test_type_and_domain_are_those_of_the_contract_that_checks_the_statement(kind: type[Statement]) -> None:
+    sources = [path.read_text() for path in SOURCES.rglob("*.sol")]
+    [source] = [text for text in sources if kind.TYPE.declaration in text]
+    assert f'EIP712("{kind.DOMAIN}", "1")' in source
 
 
 @pytest.mark.parametrize("statement", STATEMENTS, ids=lambda statement: type(statement).__name__)

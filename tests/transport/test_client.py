@@ -32,13 +32,17 @@ def against(folder: Path, answer: bytes | None, scenario: Callable[[Client, Peer
         done = asyncio.Event()
 
         async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            heard.extend(await reader.readuntil(b"\r\n\r\n"))
-            if answer is not None:
-                writer.write(answer)
-                await writer.drain()
-            else:
-                await done.wait()
-            writer.close()
+            try:
+                heard.extend(await reader.readuntil(b"\r\n\r\n"))
+                if answer is not None:
+                    writer.write(answer)
+                    await writer.drain()
+                else:
+                    await done.wait()
+            except (ConnectionError, asyncio.IncompleteReadError):
+                pass
+            finally:
+                writer.close()
 
         server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=tls_context(certificate))
         client = Client(KEY, DOMAIN, ManualClock())

@@ -55,6 +55,6 @@ def test_the_default_rate_fits_into_the_memory_of_nonces() -> None:
     for second in range(LIFETIME + 60):
         while buckets.take(A):
             count += 1
-            guard.admit(A, second + LIFETIME, count.to_bytes(32, "big"))
+            guard.admit(A, second + LIFETIME, count.to_bytes(32, "little"))
         clock.advance(1)
     assert count >= limits.rate * LIFETIME

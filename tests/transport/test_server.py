@@ -195,6 +195,7 @@ def test_connections_beyond_the_limit_are_refused_and_those_within_it_work_on(tm
 
 def test_a_reader_that_stops_is_given_up_and_the_blob_not_held_for_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(application, "_STALL", 0.2)
+    monkeypatch.setattr(application, "_SLOWEST", 1 << 30)
     read = []
 
     async def noting(requester: Address, ref: BlobRef, offset: int, length: int) -> bytes:

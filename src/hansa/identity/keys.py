@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 
 from coincurve import PrivateKey, PublicKey
@@ -17,6 +18,7 @@ _ADDRESS = re.compile(r"0x[0-9a-f]{40}")
 SIGNATURE_SIZE = 65
 
 
+@functools.lru_cache(maxsize=4096)
 def address_of(public_key: bytes) -> Address:
     """The account of an uncompressed public key (65 bytes): the last 20 bytes of keccak-256 over its coordinates."""
     return Address("0x" + keccak(public_key[1:])[12:].hex())

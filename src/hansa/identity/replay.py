@@ -21,12 +21,12 @@ class ReplayGuard:
     that they are heard again after those few seconds.
     """
 
-    def __init__(self, clock: Clock, *, restarted_at: float | None = None, per_sender: int = 1 << 16, in_all: int = 1 << 19) -> None:
+    def __init__(self, clock: Clock, *, restarted_at: float | None = None, per_sender: int = 1 << 19, in_all: int = 1 << 20) -> None:
         """`restarted_at` is the start of this process if its account ever answered before, else None."""
         self._clock = clock
         self._floor = -math.inf if restarted_at is None else restarted_at + MAX_AHEAD
         self._per_sender, self._in_all = per_sender, in_all
-        self._seen: dict[Address, dict[int, set[bytes]]] = {}
+        self._seen: dict[Address, dict[int, set[int]]] = {}
         self._counts: dict[Address, int] = {}
         self._total = 0
         self._swept = -math.inf
@@ -44,12 +44,14 @@ class ReplayGuard:
         self._forget_expired()
         if deadline < self._swept:  # also when the wall clock was set back after its nonces were forgotten
             raise EnvelopeError("the request has expired; check the clock and sign a new one")
+        # 64 of its bits tell a sender's own nonces apart, and a replay has them all.
+        short = int.from_bytes(nonce[:8], "big")
         seen = self._seen.get(sender, {}).get(deadline, ())
-        if nonce in seen:
+        if short in seen:
             raise EnvelopeError("this request was received before; sign a new one with a fresh nonce")
         if self._counts.get(sender, 0) >= self._per_sender or self._total >= self._in_all:
             raise EnvelopeError("too many requests are remembered; wait until the oldest have expired")
-        self._seen.setdefault(sender, {}).setdefault(deadline, set()).add(nonce)
+        self._seen.setdefault(sender, {}).setdefault(deadline, set()).add(short)
         self._counts[sender] = self._counts.get(sender, 0) + 1
         self._total += 1
 

@@ -20,6 +20,9 @@ _SIGNATURE = re.compile(r"([A-Za-z_]\w*)\((.*)\)")
 _FIELD = re.compile(r"(\w+) ([A-Za-z_]\w*)")
 _INTEGER = re.compile(r"(u?)int(\d{1,3})")
 
+_SHORT = 64
+"""Strings up to this length are mostly names that come again and again; their hashes are kept."""
+
 Encoder = Callable[[object], bytes]
 
 
@@ -58,9 +61,14 @@ def _string(value: object) -> bytes:
     if not isinstance(value, str):
         raise FormatError("a string field needs text")
     try:
-        return keccak(value.encode())
+        return _short_string(value) if len(value) <= _SHORT else keccak(value.encode())
     except UnicodeEncodeError as error:
         raise FormatError("a string field holds a lone surrogate, which has no UTF-8 form") from error
+
+
+@functools.lru_cache(maxsize=1024)
+def _short_string(value: str) -> bytes:
+    return keccak(value.encode())
 
 
 def _byte_string(value: object) -> bytes:

@@ -30,9 +30,8 @@ WINDOW = 1 << 20
 """Bytes of a blob read from the store at once: what one download can make this node hold."""
 
 _STALL = 30.0
-"""Seconds a peer may take for the next piece of an answer, or beyond its fair time for a body."""
 _SLOWEST = 64 << 10
-"""Bytes a second below which a body is given up."""
+"""A body, or a part of an answer, may take _STALL seconds and one more for every _SLOWEST bytes."""
 _DRAIN = 64 << 10
 """A refused body up to this size is read and dropped, so that the sentence arrives; senders of larger ones ask first."""
 
@@ -118,11 +117,10 @@ class Application:
             while sent < length:
                 if sent:
                     window = await self._reception.read(sender, ref, first + sent, min(WINDOW, length - sent))
-                view = memoryview(window)
-                for offset in range(0, len(view), CHUNK):
-                    await exchange.write(view[offset : offset + CHUNK])
-                sent += len(view)
-            await exchange.write(b"", more=False)
+                sent += len(window)
+                await exchange.write(window, more=sent < length)
+            if not length:
+                await exchange.write(b"", more=False)
 
 
 class _Exchange:
@@ -186,18 +184,18 @@ class _Exchange:
         async with asyncio.timeout(_STALL):
             await self._send({"type": "http.response.start", "status": status, "headers": every})
 
-    async def write(self, data: bytes | memoryview, *, more: bool = True) -> None:
-        async with asyncio.timeout(_STALL):
-            await self._send({"type": "http.response.body", "body": data, "more_body": more})
+    async def write(self, data: bytes, *, more: bool) -> None:
+        """A part of the answer, given to the transport in chunks; TimeoutError when the peer does not take it."""
+        view = memoryview(data)
+        async with asyncio.timeout(_STALL + len(view) / _SLOWEST):
+            for offset in range(0, max(1, len(view)), CHUNK):
+                chunk = view[offset : offset + CHUNK]
+                await self._send({"type": "http.response.body", "body": chunk, "more_body": more or offset + CHUNK < len(view)})
 
     async def reply(self, status: int, body: bytes, *headers: tuple[bytes, bytes]) -> None:
-        """A whole answer, given to the transport in chunks."""
+        """A whole answer."""
         await self.start(status, len(body), *headers)
-        view = memoryview(body)
-        for offset in range(0, len(view), CHUNK):
-            await self.write(view[offset : offset + CHUNK], more=offset + CHUNK < len(view))
-        if not body:
-            await self.write(b"", more=False)
+        await self.write(body, more=False)
 
     async def refuse(self, status: int, sentence: str) -> None:
         """Status and sentence as JSON; once an answer has begun, only closing the connection tells the peer that it is incomplete."""

@@ -11,6 +11,7 @@ from hansa.core.types import Address, BlobRef, Peer
 from hansa.identity.certificate import NodeCertificate
 from hansa.identity.replay import ReplayGuard
 from hansa.identity.typed import Domain
+from hansa.transport.allocator import keep_freed_memory
 from hansa.transport.application import Application
 from hansa.transport.client import Client
 from hansa.transport.limits import Limits
@@ -41,6 +42,7 @@ class HttpsTransport:
         restarted_at: float | None = None,
         metrics: Callable[[], bytes] | None = None,
     ) -> None:
+        keep_freed_memory()
         self.account: Address = account or signer.address
         self._certificate, self._host, self._port = certificate, host, port
         self._client = Client(signer, domain, clock)

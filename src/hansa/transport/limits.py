@@ -18,12 +18,12 @@ class Limits(msgspec.Struct, frozen=True):
     bodies: Mapping[str, int] = {}
     requests: int = 256
     """Requests in progress, in all."""
-    requests_per_sender: int = 32
+    requests_per_sender: int = 64
     buffered: int = 256 << 20
     """Bytes of bodies in progress, in all."""
-    rate: float = 200.0
+    rate: float = 1000.0
     """Sustained requests of one sender. Times the time nonces are remembered, it must stay below what `ReplayGuard` holds for one."""
-    burst: float = 400.0
+    burst: float = 2000.0
     connections: int = 1024
     """Open connections, in all."""
 
