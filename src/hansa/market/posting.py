@@ -29,21 +29,19 @@ class Posting(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 async def post(
     ledger: Ledger, contracts: Contracts, signer: Signer, spec: BlobRef, holders: Sequence[Address], terms: structs.Terms,
-    budgets: Sequence[int], *, intent: str,
+    budgets: Sequence[int], *, intent: str, resumed: bool = False,
 ) -> int:  # fmt: skip
     """Fund and open; returns the job's id. The same `intent` posts once, ever.
 
-    ConfigError when the budgets do not fit the milestones, lie above the balance, or the deadline is past: nothing was sent then.
+    ConfigError when the budgets do not fit the milestones, lie above the balance, or the deadline is past: nothing was sent then. A
+    posting that is `resumed` after a crash is not checked again: its budget may have left the account already.
     """
     if len(budgets) != terms.milestones or any(budget <= 0 for budget in budgets):
         raise ConfigError(f"{len(budgets)} budgets for {terms.milestones} milestones; give one positive amount for each")
-    now, balance = await contracts.clock.time().read(ledger), await contracts.token.balance_of(signer.address).read(ledger)
-    if terms.deadline <= now or terms.enrol_by <= now:
-        raise ConfigError(f"deadline or end of enrolment is {now - min(terms.deadline, terms.enrol_by)} s in the past; set it later")
     total = sum(budgets)
+    if not resumed:
+        await _check(ledger, contracts, signer.address, terms, total)
     allowance = await contracts.token.allowance(signer.address, contracts.market.address).read(ledger)
-    if total > balance:
-        raise ConfigError(f"the budget of {total} is above the balance of {balance}; lower it or get tokens first")
     if allowance < total:
         await ledger.send(contracts.token.approve(contracts.market.address, total), signer, intent=f"{intent}/approve")
     descriptions = [
@@ -60,6 +58,14 @@ async def post(
         raise LedgerError("the market funded no job; look at the transaction " + created.transaction.hex())
     await ledger.send(contracts.rounds.open(min(numbers), terms), signer, intent=f"{intent}/open")
     return min(numbers)
+
+
+async def _check(ledger: Ledger, contracts: Contracts, client: Address, terms: structs.Terms, total: int) -> None:
+    now, balance = await contracts.clock.time().read(ledger), await contracts.token.balance_of(client).read(ledger)
+    if terms.deadline <= now or terms.enrol_by <= now:
+        raise ConfigError(f"deadline or end of enrolment is {now - min(terms.deadline, terms.enrol_by)} s in the past; set it later")
+    if total > balance:
+        raise ConfigError(f"the budget of {total} is above the balance of {balance}; lower it or get tokens first")
 
 
 async def nets(ledger: Ledger, contracts: Contracts, first: int, milestones: int) -> tuple[int, ...]:

@@ -7,12 +7,18 @@ from pathlib import Path
 
 import msgspec
 
-from hansa.learning.schema import Numeric, Schema
+from hansa.core.config import save
+from hansa.market.order import Held, Order, Seats, Times
+from hansa.model.architectures import Linear, Objective
 from hansa.node.config import DataConfig, RoleName
 from hansa.simulation.hospitals import patients, write_csv
+from hansa.simulation.study import LOCAL, SEED, schema
 
 TOKEN = 10**18
 """One token in its smallest unit."""
+
+ORDER = "job.toml"
+"""Name of the sample order in the client's home."""
 
 NODE_COMMAND = (sys.executable, "-m", "hansa.cli.main", "node", "run", "--config")
 
@@ -20,7 +26,8 @@ NODE_COMMAND = (sys.executable, "-m", "hansa.cli.main", "node", "run", "--config
 class Member(msgspec.Struct, frozen=True):
     """One party: its node's name and role, tokens it is given at the start, how much of them it stakes, and a trainer's data.
 
-    `command` is the program of its process, to which the path of the configuration is added; a client has none, it acts from outside.
+    A `standby` coordinator takes a seat only behind another one. `command` is the program of its process, to which the path of the
+    configuration is added; a client has none, it acts from outside.
     """
 
     name: str
@@ -50,27 +57,34 @@ class NetworkPlan(msgspec.Struct, frozen=True):
     scrypt_work: int = 1 << 12
 
 
-def hospital_schema(columns: tuple[str, ...]) -> Schema:
-    """The thirty measurements and the diagnosis of the breast-cancer data."""
-    return Schema(tuple(Numeric(name) for name in columns), "diagnosis", {"benign": 0, "malignant": 1})
-
-
 def hospital_plan(home: Path, *, verifiers: int = 3, coordinators: tuple[str, ...] = ("coordinator", "standby")) -> NetworkPlan:
     """Four hospitals with their own data folders, coordinators in order of office, verifiers, and one client.
 
-    Writes the hospitals' and the client's tables on first use; each file has one reader.
+    Writes the hospitals' and the client's tables on first use; each file has one reader. The client also gets an order to post.
     """
     everyone = patients()
-    schema = hospital_schema(everyone.columns)
     members = [Member("client", "client", tokens=100_000 * TOKEN)]
     for name, clinic in {**everyone.hospitals, "client": everyone.client}.items():
         table = home / "nodes" / name / "data" / "patients.csv"
         if not table.exists():
             write_csv(clinic, everyone.columns, table)
         if name != "client":
-            data = DataConfig(path="data/patients.csv", data_schema=schema)
+            data = DataConfig(path="data/patients.csv", data_schema=schema(everyone.columns))
             members.append(Member(name, "trainer", tokens=2_000 * TOKEN, stake=1_000 * TOKEN, data=data))
     for place, name in enumerate(coordinators):
         members.append(Member(name, "coordinator", tokens=12_000 * TOKEN, stake=10_000 * TOKEN, standby=place > 0))
     members += [Member(f"verifier-{n}", "verifier", tokens=7_000 * TOKEN, stake=5_000 * TOKEN) for n in range(1, verifiers + 1)]
+    paper = home / "nodes" / "client" / ORDER
+    if not paper.exists():
+        save(paper, hospital_order(everyone.columns))
     return NetworkPlan(home, tuple(members))
+
+
+def hospital_order(columns: tuple[str, ...]) -> Order:
+    """Six rounds of the hospitals' study for 600 tokens, with deadlines for somebody who watches."""
+    return Order(
+        title="benign or malignant, from thirty measurements of a biopsy", budget="600", rounds=6, milestones=2,
+        seats=Seats(trainers=4, quorum=3, verifiers=3), times=Times(enrol=60, patience=30, window=10, deadline=900),
+        data_schema=schema(columns), architecture=Linear(len(columns)), objective=Objective.BINARY, training=LOCAL,
+        held=Held("data/patients.csv", margin=0.1), seed=SEED,
+    )  # fmt: skip
