@@ -4,23 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 
 import msgspec
 
 from hansa.chain.cursor import Cursor, Position, Rollback
 from hansa.chain.events import Event
-from hansa.core.errors import LedgerError, ProtocolError
+from hansa.core.errors import FormatError, LedgerError, ProtocolError
 from hansa.core.types import Address
 from hansa.node.directory import Directory
-from hansa.rounds.events import JobOpened, Terms, decode_event
+from hansa.rounds.events import JobOpened, RoundAnchored, Terms, decode_event
 from hansa.rounds.job import JobState, apply, open_job
 
 log = logging.getLogger(__name__)
 
-POLL = 0.04
-"""Seconds between looks at the head of a chain that does not push."""
+LOOK = 5.0
+"""Seconds after which the head is looked at in any case: a reorganisation need not make the chain longer."""
+_BREATH = 0.02
+_LAST_PAUSE = 1.0
 
 _JOB_CONTRACTS = ("RoundLedger", "Cohort", "Acceptance")
 
@@ -34,7 +36,7 @@ class Follower:
     def __init__(self, cursor: Cursor, nets: Nets) -> None:
         self._cursor, self._nets = cursor, nets
         self._position: Position | None = None
-        self._changed = asyncio.Condition()
+        self._changed = asyncio.Event()
         self.jobs: dict[int, JobState] = {}
         self.anchors: dict[tuple[int, int, int], Event] = {}
         self.directory = Directory()
@@ -42,98 +44,127 @@ class Follower:
         self.healthy = False
 
     async def catch_up(self) -> bool:
-        """Read and fold what is there; True when anything changed."""
-        changed = False
+        """Read and fold up to the head; True when there was a block that was not known before."""
+        started = self._position
         while True:
-            news, position = await self._cursor.read(self._position)
+            before = self._position
+            news, position = await self._cursor.read(before)
             if any(isinstance(each, Rollback) for each in news):
                 log.warning("reorganised", extra={"block": position.next})
                 self._forget()
-                changed = True
                 continue
-            for event in news:
-                if isinstance(event, Event):
-                    await self._fold(event)
-            self._position, before = position, self._position
-            changed |= bool(news)
-            if before is not None and position.next == before.next:
-                break
-        self.healthy = True
-        if changed:
-            async with self._changed:
-                self._changed.notify_all()
-        return changed
+            events = [each for each in news if isinstance(each, Event)]
+            # What a job pays is asked for before anything is folded, so that nobody ever sees half of a block.
+            nets = {_job_of(event): await self._nets_of(event) for event in events if event.name == "JobOpened"}
+            for event in events:
+                self._fold(event, nets)
+            self._position = position
+            if before is None or position.next != before.next:
+                if self.healthy:
+                    self._tell()
+                continue
+            break
+        if not self.healthy:
+            self.healthy = True
+            self._tell()
+        return self._position != started
+
+    def _tell(self) -> None:
+        self._changed.set()
+        self._changed = asyncio.Event()
 
     def _forget(self) -> None:
+        """Nothing is known, hence nothing is done, until all has been folded again."""
+        self.healthy = False
         self._position = None
         self.jobs.clear()
         self.anchors.clear()
         self.directory.clear()
         self.extension = 0
 
-    async def _fold(self, event: Event) -> None:
+    async def _nets_of(self, event: Event) -> tuple[int, ...]:
+        terms = msgspec.convert(event.args["terms"], Terms)
+        return await self._nets(_job_of(event), terms.milestones)
+
+    def _fold(self, event: Event, nets: Mapping[int, tuple[int, ...]]) -> None:
         if event.contract == "NodeRegistry":
             self.directory.fold(event.name, event.args)
         elif event.contract == "Clock" and event.name == "Extended":
             self.extension = int(str(event.args["extension"]))
         elif event.contract in _JOB_CONTRACTS:
-            await self._fold_job(event)
+            self._fold_job(event, nets)
 
-    async def _fold_job(self, event: Event) -> None:
+    def _fold_job(self, event: Event, nets: Mapping[int, tuple[int, ...]]) -> None:
         arguments = dict(event.args)
         if event.name == "JobOpened":
-            terms = msgspec.convert(arguments["terms"], Terms)
-            arguments["nets"] = await self._nets(int(str(arguments["job"])), terms.milestones)
+            arguments["nets"] = nets[_job_of(event)]
         fact = decode_event(event.name, arguments, event.timestamp - self.extension)
         if fact is None:
             return
-        if event.name == "RoundAnchored":
-            state = self.jobs[fact.job]
-            self.anchors[(fact.job, state.round, state.attempt)] = event
         if isinstance(fact, JobOpened):
             self.jobs[fact.job] = open_job(fact)
-        elif fact.job in self.jobs:
-            self.jobs[fact.job] = apply(self.jobs[fact.job], fact)
-        else:
+            return
+        state = self.jobs.get(fact.job)
+        if state is None:
             raise ProtocolError(f"the ledger reports on job {fact.job}, which was never opened: events were missed")
+        if isinstance(fact, RoundAnchored):
+            self.anchors[(fact.job, fact.round, fact.anchor.attempt)] = event
+        self.jobs[fact.job] = apply(state, fact)
 
     async def run(self) -> None:
         """Follow for ever; a chain that is down is asked again and again, nothing is lost meanwhile."""
-        pause = POLL
+        pause = _BREATH
         while True:
             try:
-                await self.catch_up()
-                pause = POLL
+                if not await self.catch_up():
+                    await asyncio.sleep(_BREATH)  # the head lies further on, but cannot be read yet
+                pause = _BREATH
+                if self._position is not None:
+                    await self._cursor.wait(self._position, LOOK)
+                continue
             except LedgerError as error:
                 if self.healthy:
                     log.warning("chain unreachable", extra={"error": str(error)})
                 self.healthy = False
-                pause = min(pause * 2, 1.0)
-            except ProtocolError:
+                pause = min(pause * 2, _LAST_PAUSE)
+            except (ProtocolError, FormatError, msgspec.ValidationError):
                 # Events and state disagree: fold the whole history again rather than go on from a wrong state.
                 log.exception("folding again")
                 self._forget()
-                pause = 1.0
+                pause = _LAST_PAUSE
             await asyncio.sleep(pause)
 
     async def change(self, timeout: float) -> None:
-        """Return after the next change, or after `timeout` seconds."""
-        async with self._changed:
-            try:
-                await asyncio.wait_for(self._changed.wait(), timeout)
-            except TimeoutError:
-                return
+        """Return after the next block, or after `timeout` seconds."""
+        try:
+            await asyncio.wait_for(self._changed.wait(), timeout)
+        except TimeoutError:
+            return
+
+    async def until(self, job: int, holds: Callable[[JobState], bool], timeout: float) -> JobState | None:
+        """The job once something holds of it; as it is (None: unknown) when `timeout` seconds have passed before."""
+        deadline = asyncio.get_running_loop().time() + timeout
+        while True:
+            state = self.jobs.get(job)
+            left = deadline - asyncio.get_running_loop().time()
+            if (state is not None and holds(state)) or left <= 0:
+                return state
+            await self.change(left)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[Follower]:
-        """Caught up once, then following until the block ends."""
-        task = asyncio.create_task(self.run(), name="follower")
-        try:
-            yield self
-        finally:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+        """Following until the block ends; a follower that fails ends the block too, for nobody may act on a state that stands still."""
+        async with asyncio.TaskGroup() as group:
+            task = group.create_task(self.run(), name="follower")
+            try:
+                yield self
+            finally:
+                task.cancel()
 
     def knows(self, key: Address) -> bool:
         """Whether a key belongs to a registered node or to the client of a job: who may talk to a node at all."""
         return key in self.directory or any(job.client == key for job in self.jobs.values())
+
+
+def _job_of(event: Event) -> int:
+    return int(str(event.args["job"]))

@@ -11,7 +11,7 @@ from pathlib import Path
 from hansa.chain.deployment import Contracts
 from hansa.core.clock import Clock
 from hansa.core.encoding import decode
-from hansa.core.errors import FormatError
+from hansa.core.errors import FormatError, ProtocolError
 from hansa.core.ports import Beacon, BlobStore, Call, Handler, Ledger, Receipt, Signer, Transport
 from hansa.core.types import Address, BlobRef, Role
 from hansa.identity.typed import Domain
@@ -73,7 +73,7 @@ class Node:
         )  # fmt: skip
         self._specs: dict[int, tuple[JobSpec, BlobRef]] = {}
         self._wake = asyncio.Event()
-        self._executor = Executor(self._perform_logged, self._wake.set, self._failed, parts.clock)
+        self._executor = Executor(self._perform_logged, self._wake.set, self._failed)
 
     def now(self) -> float:
         """Protocol time: the wall clock less what the chain's outages extended (R16)."""
@@ -152,7 +152,11 @@ class Node:
         log.warning("failed", extra={"duty": duty.name, "error": f"{type(error).__name__}: {error}", "tries": tries})
 
     def job(self, number: int) -> JobState:
-        return self.follower.jobs[number]
+        """A job as the ledger tells it now; ProtocolError while it does not."""
+        state = self.follower.jobs.get(number)
+        if state is None:
+            raise ProtocolError(f"job {number} is not on the ledger")
+        return state
 
     async def send(self, call: Call, duty: Duty) -> Receipt:
         """The duty's transaction, once, ever; afterwards the state is brought up to what it caused."""
