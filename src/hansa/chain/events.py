@@ -44,14 +44,15 @@ class Decoder:
         entry = self._events[name].get(log.topics[0]) if name is not None and log.topics else None
         if name is None or entry is None:
             return None
-        return Event(name, entry.name, _arguments(entry, log), log.block, log.block_hash, log.index, log.transaction, timestamp)
+        return Event(name, entry.name, arguments(entry, log), log.block, log.block_hash, log.index, log.transaction, timestamp)
 
 
 def _events(name: str) -> dict[bytes, Entry]:
     return {keccak(entry.signature.encode()): entry for entry in artifacts.load(name).of_kind("event") if not entry.anonymous}
 
 
-def _arguments(entry: Entry, log: Log) -> dict[str, object]:
+def arguments(entry: Entry, log: Log) -> dict[str, object]:
+    """A log's values by name; FormatError when it does not fit the interface."""
     indexed = [parameter for parameter in entry.inputs if parameter.indexed]
     if len(indexed) != len(log.topics) - 1:
         raise FormatError(

@@ -135,8 +135,8 @@ class Sender:
         text = str(error).lower()
         if "nonce too low" in text:
             return True
-        if "already" in text or "replacement" in text or "underpriced" in text:
-            return False
+        if any(word in text for word in ("already", "replacement", "underpriced", "base fee")):
+            return False  # it waits, or `_repair` raises its price
         if error.code in (UNAVAILABLE, OVER_LIMIT):
             raise LedgerUnreachable(str(error)) from error
         if error.code == DISK_FULL:
