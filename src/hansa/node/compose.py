@@ -58,7 +58,10 @@ async def compose(config: NodeConfig, home: Path, clock: Clock) -> Parts:
         signer, domain, certificate, clock, admit=follower.knows, account=account, host=config.listen.host, port=config.listen.port,
         restarted_at=clock.now() if restarted else None,
     )  # fmt: skip
-    workers = None if config.role == "coordinator" else WorkerPool(WORKERS, 1, config.device)
+    workers = None
+    if config.role != "coordinator":
+        workers = WorkerPool(WORKERS, 1, config.device)
+        await workers.start()
     return Parts(
         name=config.name, account=account, signer=signer, ledger=ledger, contracts=contracts, domain=domain, book=Book(journal),
         beacon=JournalBeacon(journal, placed.chain_id, contracts.cohort.address), store=LocalStore(home / "blobs", clock),

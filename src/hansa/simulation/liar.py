@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import logging
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
+from hansa.core.clock import SystemClock
 from hansa.core.errors import HansaError
 from hansa.core.types import Address, Wei
 from hansa.model import codec
@@ -23,6 +25,7 @@ from hansa.rounds.assemble import Outcome
 from hansa.rounds.job import JobState
 from hansa.rounds.manifest import Accepted
 from hansa.rounds.spec import JobSpec
+from hansa.runtime import logs
 
 
 class LyingCoordinator(CoordinatorNode):
@@ -57,6 +60,7 @@ def main() -> int:
     def make(config: NodeConfig, home: Path, parts: Parts) -> Node:
         return LyingCoordinator(parts, options.round)
 
+    logs.set_up(SystemClock(), sys.stderr, level=logging.INFO, role="liar")
     try:
         asyncio.run(run_node(options.config, make=make))
     except HansaError as error:
