@@ -6,13 +6,17 @@ import pytest
 
 from hansa.core import merkle
 from hansa.core.encoding import sha256
-from hansa.core.types import Role
+from hansa.core.errors import ProtocolError
+from hansa.core.types import Judgement, Role
 from hansa.rounds import events as facts
+from hansa.rounds.anchor import Anchor
+from hansa.rounds.credits import credit_proof
 from hansa.rounds.job import Phase
 from hansa.simulation import adversary as bad
 from hansa.simulation.company import BUDGET, CLIENT, WEALTH, account, company
+from hansa.simulation.miniature import credit_table
 from hansa.simulation.purse import net_of
-from hansa.simulation.seal import shard_leaf
+from hansa.simulation.seal import ballot, shard_leaf
 from hansa.simulation.verifier import Verifier
 from hansa.simulation.worker import Coordinator, Trainer
 from hansa.simulation.world import World
@@ -22,8 +26,8 @@ PRIMARY, STANDBY = account(Role.COORDINATOR, 0), account(Role.COORDINATOR, 1)
 TRAINERS = [account(Role.TRAINER, number) for number in range(4)]
 
 
-def play(world: World, seconds: int = 1000, *, until: Phase = Phase.CLOSED) -> Watch:
-    watch = Watch(world)
+def play(world: World, seconds: int = 1000, *, until: Phase = Phase.CLOSED, watch: Watch | None = None) -> Watch:
+    watch = watch or Watch(world)
     for _ in range(seconds):
         world.step()
         watch.check()
@@ -36,6 +40,10 @@ def play(world: World, seconds: int = 1000, *, until: Phase = Phase.CLOSED) -> W
 
 def count(world: World, kind: type[facts.LedgerEvent]) -> int:
     return sum(isinstance(fact, kind) for fact in world.referee.log)
+
+
+def _not_now(account: str, anchor: Anchor, ballots: object) -> None:
+    raise ProtocolError("not now")
 
 
 def lost(world: World, name: str) -> int:
@@ -65,6 +73,13 @@ def test_silence_of_the_coordinator_brings_the_standby_and_costs_a_tenth() -> No
     assert lost(world, PRIMARY) == 1_000 and lost(world, STANDBY) == 0
 
 
+def test_whoever_takes_over_is_brought_what_the_late_one_had_receipts_for() -> None:
+    world = company(coordinators=(bad.StallingCoordinator, Coordinator), rounds=1)
+    play(world)
+    assert world.job().closed == 1 and {final.coordinator for final in world.job().final} == {STANDBY}
+    assert lost(world, STANDBY) == 0
+
+
 def test_silence_of_all_coordinators_refunds_the_client() -> None:
     world = company(coordinators=(bad.SilentCoordinator,) * 2)
     play(world)
@@ -92,8 +107,9 @@ def test_two_thirds_of_the_verifiers_end_a_round_at_once(silent: int) -> None:
     assert [final.by_time for final in world.job().final] == [False, False]
 
 
-def test_r5_a_third_that_fetched_ends_a_round_by_time() -> None:
-    world = company(verifiers=(*(Verifier,) * 3, *(bad.SilentVerifier,) * 4))
+@pytest.mark.parametrize("silent", [3, 4])
+def test_r5_a_third_that_fetched_ends_a_round_by_time(silent: int) -> None:
+    world = company(verifiers=(*(Verifier,) * (7 - silent), *(bad.SilentVerifier,) * silent))
     play(world)
     assert [final.by_time for final in world.job().final] == [True, True]
     assert world.job().final[0].finalised_at >= world.job().final[0].anchored_at + world.job().terms.window
@@ -196,6 +212,123 @@ def test_a_crash_at_any_second_changes_no_model(victim: str) -> None:
             watch.check()
         watch.finish()
         assert world.job().closed == 1 and models(world) == models(calm)
+        assert count(world, facts.Penalised) == 0
+
+
+def test_a_crash_after_the_draft_sends_the_same_anchor_again() -> None:
+    """A late update would make another anchor; the journalled draft is what was, perhaps, already sent."""
+    world = company(quorum=3, rounds=1)
+    world.kill(TRAINERS[3])
+    watch = Watch(world)
+    world.run(10)
+    world.cut_off(PRIMARY)
+    primary = world.parties[PRIMARY]
+    assert isinstance(primary, Coordinator)
+    world.run(20, until=lambda: bool(primary.drafts))
+    world.kill(PRIMARY)
+    # After the crash only the late trainer is heard, and no verifier that could hold the blobs of a new draft.
+    world.part([PRIMARY, TRAINERS[3]])
+    world.restart(TRAINERS[3])
+    world.restart(PRIMARY)
+    world.run(4)
+    world.heal()
+    world.run(3)
+    watch.finish()
+    assert world.job().final[0].anchor.accepted == 3 and world.job().closed == 1
+
+
+def test_r17_a_coordinator_that_dies_after_its_anchor_leaves_the_blobs_behind() -> None:
+    world = company(rounds=1)
+    watch = play(world, until=Phase.ANCHORED)
+    world.kill(PRIMARY)
+    for _ in range(40):
+        world.step()
+        watch.check()
+    assert world.job().closed == 1 and world.job().final[0].coordinator == PRIMARY
+
+
+def test_r7_later_proof_undoes_a_final_round_and_all_that_followed() -> None:
+    calm = company(rounds=3)
+    play(calm)
+    world = company(rounds=3)
+    watch = Watch(world)
+    while len(world.job().final) < 2:
+        world.step()
+        watch.check()
+    first = world.job().final[0].anchor
+    # Two seats that signed valid swear the opposite while the window runs.
+    swear = [ballot(seat, number, first, Judgement.WRONG, sha256(b"right")) for number, seat in enumerate(world.job().verifiers[:2])]
+    watch.tainted |= {PRIMARY}
+    world.referee.condemn("anyone", first, sha256(b"right"), swear)
+    watch.check()
+    assert (world.job().round, world.job().attempt, world.job().final) == (1, 1, ())
+    assert world.job().base == world.job().terms.genesis and world.job().coordinator == STANDBY
+    play(world, watch=watch)
+    assert world.job().closed == 1 and models(world) == models(calm) and lost(world, PRIMARY) == 10_000
+    assert [final.anchor.attempt for final in world.job().final] == [1, 1, 1]
+
+
+def test_r7_who_holds_the_proof_brings_it_before_the_window_ends() -> None:
+    world = company(rounds=3)
+    watch = Watch(world)
+    while len(world.job().final) < 1:
+        world.step()
+    first = world.job().final[0].anchor
+    holder = world.parties[account(Role.VERIFIER, 2)]
+    assert isinstance(holder, Verifier)
+    for number, seat in enumerate(world.job().verifiers):
+        holder.boxes[(1, 0)][number] = ballot(seat, number, first, Judgement.WRONG, sha256(b"right"))
+    watch.tainted |= {PRIMARY}
+    world.run(20)
+    watch.finish()
+    assert count(world, facts.Condemned) == 1 and world.job().closed == 1
+
+
+def test_a_seat_that_contradicted_itself_is_not_counted_any_more() -> None:
+    world = company(rounds=1)
+    watch = Watch(world)
+    world.kill(account(Role.VERIFIER, 1))
+    honest, liar = world.parties[account(Role.VERIFIER, 0)], account(Role.VERIFIER, 2)
+    assert isinstance(honest, Verifier)
+    watch.tainted.add(liar)
+    world.referee.finalise = _not_now  # type: ignore[method-assign]
+    while len(honest.boxes.get((1, 0), ())) < 2:
+        world.step()
+    del world.referee.finalise
+    anchor = world.job().anchor
+    assert anchor is not None
+    sworn = [ballot(liar, 2, anchor, Judgement.VALID, anchor.digest()), ballot(liar, 2, anchor, Judgement.WRONG, sha256(b"right"))]
+    world.referee.equivocation("finder", anchor, *sworn)
+    assert lost(world, liar) == 5_000 and world.purse.credit["finder"] == 1_000
+    for _ in range(60):
+        world.step()
+        watch.check()
+    assert [(final.by_time, final.seats) for final in world.job().final] == [(True, 1)]
+
+
+def test_nothing_is_paid_twice() -> None:
+    world = company(rounds=2, milestones=2)
+    play(world)
+    table = credit_table(world.job().final[-1].anchor, world.seen.get) or {}
+    for name, amount in table.items():
+        assert world.payout.paid[name] == amount
+        with pytest.raises(ProtocolError, match="claimed all"):
+            world.payout.claim(name, amount, credit_proof(world.referee.job, table, name))
+    for name in world.job().verifiers:
+        with pytest.raises(ProtocolError, match="owes"):
+            world.payout.claim_fee(name, 0)
+
+
+def test_a_wrong_anchor_that_was_only_seen_too_late_lapses() -> None:
+    world = company(coordinators=(bad.LyingCoordinator, Coordinator), rounds=1)
+    watch = play(world, until=Phase.ANCHORED)
+    seats = world.job().verifiers
+    for name in seats:
+        world.kill(name)
+    world.run(world.job().terms.window + 1)
+    world.restart(seats[0])
+    watch.finish(seats[0])
+    assert count(world, facts.Lapsed) >= 1 and count(world, facts.Challenged) == 0
 
 
 def test_everybody_crashes_at_once_and_goes_on() -> None:

@@ -23,11 +23,15 @@ class Watch:
         self.tainted = {name for name, party in world.parties.items() if not party.honest}
         self._read = 0
         self._anchored: dict[tuple[int, int], float] = {}
-        self._withheld: set[tuple[int, int]] = set()
+        self._withheld: dict[tuple[int, int], str] = {}
         self._reference: list[bytes] = []
 
     def check(self) -> None:
         log = self.world.referee.log
+        # Who serves its blobs after all has withheld nothing.
+        serving = [at for at, name in self._withheld.items() if not isinstance(self.world.parties[name], WithholdingCoordinator)]
+        for at in serving:
+            del self._withheld[at]
         for place in range(self._read, len(log)):
             self._fact(log[place], self.world.state(place) if place else None)
         self._read = len(log)
@@ -42,7 +46,7 @@ class Watch:
             assert at not in self._anchored, "one attempt was anchored twice"
             self._anchored[at] = self.world.clock.now()
             if isinstance(self.world.parties[fact.coordinator], WithholdingCoordinator):
-                self._withheld.add(at)
+                self._withheld[at] = fact.coordinator
         if isinstance(fact, facts.RoundFinalised) and before is not None:
             at = (fact.round, fact.attempt)
             # A party may come back to honesty or serve again; what it anchored before stays what it was.
@@ -52,7 +56,12 @@ class Watch:
                 assert truth.judgement is Judgement.VALID, "a false anchor became final under the eyes of an honest verifier"
                 assert at not in self._withheld, "withheld blobs won"
             if before.terms.quorum == len(before.trainers):
-                assert before.anchor is not None and before.anchor.model == self._undisturbed(before, fact.round), "the run changed the model"
+                assert before.anchor is not None and before.anchor.model == self._undisturbed(before, fact.round), (
+                    "the run changed the model"
+                )
+        if isinstance(fact, facts.MilestoneSettled) and before is not None:
+            last = before.final[(fact.milestone + 1) * before.rounds_per_milestone - 1]
+            assert fact.at >= last.anchored_at + before.terms.window, "money left before later proof was shut out (R7)"
         if isinstance(fact, facts.Condemned):
             assert fact.coordinator in self.tainted, "an honest coordinator was condemned"
         if isinstance(fact, facts.Penalised) and fact.role == 3:
@@ -97,7 +106,7 @@ class Watch:
             assert (job.round, job.attempt) == (referee.round, referee.attempt)
 
     def finish(self, *survivors: str) -> None:
-        """Only `survivors` go on (all when none is named), the chain can be reached, time passes: the job ends, and nothing stays behind."""
+        """Only `survivors` go on (all when none is named) and time passes: the job ends, and nothing stays behind."""
         world = self.world
         world.heal()
         world.loss = 0.0

@@ -46,6 +46,15 @@ class SilentCoordinator(Coordinator):
         return False
 
 
+class StallingCoordinator(Coordinator):
+    """Takes every update, gives receipts, and never anchors."""
+
+    honest = False
+
+    def due(self, job: JobState, now: float) -> list[Duty]:
+        return [duty for duty in super().due(job, now) if not isinstance(duty, duties.Assemble | duties.SendAnchor)]
+
+
 class LyingCoordinator(Coordinator):
     """Anchors another model than the sum gives, or another sum, or credits that nobody earned."""
 

@@ -42,7 +42,7 @@ class World:
         self.anchors_sent: dict[tuple[str, int, int], set[Anchor]] = {}
         self.seen: dict[bytes, bytes] = {sha256(GENESIS): GENESIS}
         self._random = random.Random(seed)
-        self._queue: list[tuple[float, int, Party, int, Callable[[], None]]] = []
+        self._queue: list[tuple[float, int, Party | None, int, Callable[[], None]]] = []
         self._order = count()
         self._states: list[JobState] = []
         self._island: dict[str, int] = {}
@@ -119,19 +119,25 @@ class World:
     def transact(self, party: Party, intent: str, call: Callable[[], None], done: Callable[[bool], None]) -> None:
         """Send one transaction: the same (account, intent) succeeds once, ever; `done(False)` when the ledger refuses."""
 
+        life = party.life
+
         def mine() -> None:
-            if not self.reaches_ledger(party.account):
-                return done(False)
-            if (party.account, intent) not in self._done:
+            # Once sent, it is mined though its sender may have crashed meanwhile; only the answer is lost then.
+            well = (party.account, intent) in self._done
+            if not well:
                 try:
                     call()
+                    self._done.add((party.account, intent))
+                    well = True
                 except ProtocolError as error:
                     self.refused.append((party.account, intent, str(error)))
-                    return done(False)
-                self._done.add((party.account, intent))
-            return done(True)
+            if party.up and party.life == life:
+                done(well)
 
-        self.later(self._latency(), party, mine)
+        if self.reaches_ledger(party.account):
+            heapq.heappush(self._queue, (self.clock.now() + self._latency(), next(self._order), None, 0, mine))
+        else:
+            done(False)
 
     def fetch(self, reader: Party, digest: bytes) -> bytes | None:
         """A blob from the reader itself or from whoever it reaches and who serves it."""
@@ -168,7 +174,7 @@ class World:
     def _drain(self) -> None:
         while self._queue and self._queue[0][0] <= self.clock.now():
             _, _, party, life, work = heapq.heappop(self._queue)
-            if party.up and party.life == life:
+            if party is None or (party.up and party.life == life):
                 work()
 
 

@@ -1,0 +1,291 @@
+"""Planted bugs: each of them is caught, by a scenario or by the stateful suite, which both pass without it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import pytest
+from hypothesis import Phase as Step
+from hypothesis import settings
+from hypothesis.stateful import run_state_machine_as_test
+from msgspec.structs import replace
+
+from hansa.rounds import ballots, client, coordinator, duties, job, trainer, upkeep, verifier
+from hansa.rounds.duties import Ballot, Duty
+from hansa.rounds.job import JobState, Phase
+from hansa.simulation import adversary, cohort, payout, purse, referee
+from hansa.simulation.party import Party
+from hansa.simulation.verifier import Verifier
+from hansa.simulation.worker import Coordinator
+from tests.rounds import test_scenarios as scenarios
+from tests.rounds.test_stateful import FAST, Company
+
+Patch = pytest.MonkeyPatch
+Mutation = Callable[[Patch], None]
+MUTATIONS: dict[str, tuple[Mutation, Callable[..., None]]] = {}
+
+
+def stateful() -> None:
+    """The stateful suite; without shrinking, because the failure is what counts here."""
+    run_state_machine_as_test(Company, settings=settings(FAST, phases=[Step.generate], report_multiple_bugs=False))
+
+
+def planted(caught_by: Callable[..., None]) -> Callable[[Mutation], Mutation]:
+    def plant(mutation: Mutation) -> Mutation:
+        MUTATIONS[mutation.__name__] = (mutation, caught_by)
+        return mutation
+
+    return plant
+
+
+def forgets(patch: Patch, kind: type[Party], entry: str) -> None:
+    """The party remembers such entries, but does not journal them."""
+    note = kind.note
+    patch.setattr(kind, "note", lambda self, *each: self.remember(*each) if each[0] == entry else note(self, *each))
+
+
+@planted(lambda: scenarios.test_r5_a_third_that_fetched_ends_a_round_by_time(3))
+def two_thirds_off_by_one(patch: Patch) -> None:
+    patch.setattr(JobState, "two_thirds", lambda self: -(-2 * len(self.verifiers) // 3) - 1)
+
+
+@planted(lambda: scenarios.test_r5_a_third_that_fetched_ends_a_round_by_time(4))
+def one_third_off_by_one(patch: Patch) -> None:
+    patch.setattr(JobState, "one_third", lambda self: -(-len(self.verifiers) // 3) + 1)
+
+
+@planted(stateful)
+def ledger_takes_a_third_for_two(patch: Patch) -> None:
+    real = referee.Referee.finalise
+
+    def finalise(self: referee.Referee, account: str, anchor: Any, ballots: Sequence[Ballot]) -> None:
+        terms, self.terms = self.terms, replace(self.terms, verifiers=self.terms.verifiers // 2)
+        try:
+            real(self, account, anchor, ballots)
+        finally:
+            self.terms = terms
+
+    patch.setattr(referee.Referee, "finalise", finalise)
+    patch.setattr(JobState, "two_thirds", lambda self: -(-len(self.verifiers) // 3))
+
+
+@planted(lambda: scenarios.test_r7_a_lie_costs_the_coordinator_everything("model", pytest.MonkeyPatch()))
+def condemn_not_counted(patch: Patch) -> None:
+    patch.setattr(upkeep, "deciding_wrong", lambda job, box: (b"", ()))
+
+
+@planted(scenarios.test_an_undisturbed_job_pays_everybody_and_leaves_only_dust)
+def takeover_before_patience(patch: Patch) -> None:
+    def standby(job: JobState, me: str, now: float) -> list[Duty]:
+        return [duties.Takeover(job.id, job.round, job.attempt, job.since)] if me in job.standbys else []
+
+    patch.setattr(coordinator, "_standby", standby)
+
+
+@planted(scenarios.test_silence_of_the_coordinator_brings_the_standby_and_costs_a_tenth)
+def standby_never_acts(patch: Patch) -> None:
+    patch.setattr(coordinator, "_standby", lambda job, me, now: [])
+
+
+@planted(stateful)
+def verifier_signs_without_checking(patch: Patch) -> None:
+    patch.setattr(Verifier, "judge", adversary.LazyVerifier.judge)
+
+
+@planted(scenarios.test_a_crash_after_the_draft_sends_the_same_anchor_again)
+def draft_not_journalled(patch: Patch) -> None:
+    forgets(patch, Coordinator, "draft")
+
+
+@planted(lambda: scenarios.test_a_crash_at_any_second_changes_no_model(scenarios.PRIMARY))
+def receipt_before_the_update_is_journalled(patch: Patch) -> None:
+    forgets(patch, Coordinator, "took")
+
+
+@planted(scenarios.test_whoever_takes_over_is_brought_what_the_late_one_had_receipts_for)
+def receipt_binds_no_coordinator(patch: Patch) -> None:
+    real = trainer.trainer_duties
+
+    def owed(job: JobState, me: str, own: trainer.TrainerFacts, now: float) -> list[Duty]:
+        if any((round, attempt) == (job.round, job.attempt) for round, attempt, _ in own.receipts):
+            own = replace(own, receipts=frozenset({(job.round, job.attempt, job.coordinator)}))
+        return real(job, me, own, now)
+
+    patch.setattr("hansa.simulation.worker.trainer_duties", owed)
+
+
+@planted(scenarios.test_r7_later_proof_undoes_a_final_round_and_all_that_followed)
+def reopening_keeps_final_rounds(patch: Patch) -> None:
+    real = job._open_round
+
+    def open_round(state: JobState, event: Any) -> JobState:
+        return replace(real(state, event), final=state.final)
+
+    patch.setattr(job, "_open_round", open_round)
+
+
+@planted(scenarios.test_a_wrong_anchor_that_was_only_seen_too_late_lapses)
+def witnesses_count_wrong_votes(patch: Patch) -> None:
+    def witnesses(job: JobState, box: Mapping[int, Ballot]) -> tuple[Ballot, ...]:
+        return tuple(box[seat] for seat in sorted(box)) if len(box) >= job.one_third() else ()
+
+    patch.setattr(upkeep, "witnesses", witnesses)
+
+
+@planted(scenarios.test_a_seat_that_contradicted_itself_is_not_counted_any_more)
+def excluded_seats_count(patch: Patch) -> None:
+    patch.setattr(ballots, "_counted", lambda job, box, *kinds: tuple(box[seat] for seat in sorted(box) if box[seat].judgement in kinds))
+
+
+@planted(stateful)
+def settles_before_the_window(patch: Patch) -> None:
+    patch.setattr(JobState, "firm_at", lambda self, milestone: _anchored_at(self, milestone))
+    patch.setattr(referee.Referee, "firm_at", lambda self, milestone: self.last(milestone).anchored_at)
+
+
+def _anchored_at(state: JobState, milestone: int) -> int | None:
+    last = (milestone + 1) * state.rounds_per_milestone
+    return state.final[last - 1].anchored_at if len(state.final) >= last else None
+
+
+@planted(scenarios.test_nothing_is_paid_twice)
+def claims_are_not_written_down(patch: Patch) -> None:
+    real = payout.Payout.claim
+
+    def claim(self: payout.Payout, account: str, cumulative: int, proof: Sequence[bytes]) -> None:
+        real(self, account, cumulative, proof)
+        self.paid[account] = 0
+
+    patch.setattr(payout.Payout, "claim", claim)
+
+
+@planted(stateful)
+def slashing_burns_nothing(patch: Patch) -> None:
+    real = purse.Purse.slash
+
+    def slash(self: purse.Purse, *arguments: Any) -> int:
+        burned = self.burned
+        taken = real(self, *arguments)
+        self.burned = burned
+        return taken
+
+    patch.setattr(purse.Purse, "slash", slash)
+
+
+@planted(stateful)
+def what_cannot_be_fetched_is_not_challenged(patch: Patch) -> None:
+    real = verifier._challenges
+    patch.setattr(verifier, "_challenges", lambda job, seat, mine, now: mine is not None and real(job, seat, mine, now))
+
+
+@planted(scenarios.test_r7_one_honest_seat_stops_a_lie_that_two_thirds_cannot_prove)
+def wrong_is_said_but_not_challenged(patch: Patch) -> None:
+    patch.setattr(verifier, "_challenges", lambda job, seat, mine, now: False)
+
+
+@planted(scenarios.test_r17_a_coordinator_that_dies_after_its_anchor_leaves_the_blobs_behind)
+def blobs_have_one_holder(patch: Patch) -> None:
+    patch.setattr(Coordinator, "_place", adversary.WithholdingCoordinator._place)
+
+
+@planted(scenarios.test_work_delivered_at_the_deadline_is_paid)
+def deadline_refunds_delivered_work(patch: Patch) -> None:
+    def settlement(job: JobState, late: float) -> list[Duty]:
+        return [duties.Expire(job.id)] if late >= job.terms.deadline and job.phase is Phase.DONE else real(job, late)
+
+    real = upkeep._settlement
+    patch.setattr(upkeep, "_settlement", settlement)
+    patch.setattr(referee.Referee, "expire", lambda self, account: self._end(referee.EXPIRED, self.tick()))
+
+
+@planted(scenarios.test_one_party_alone_of_any_kind_ends_every_job)
+def trainers_leave_upkeep_to_others(patch: Patch) -> None:
+    patch.setattr(trainer, "upkeep", lambda job, boxes, now, rank: [])
+
+
+@planted(scenarios.test_a_job_that_nobody_started_in_time_expires)
+def enrolment_never_expires(patch: Patch) -> None:
+    def up(job: JobState, boxes: upkeep.Boxes, now: float, rank: int) -> list[Duty]:
+        return upkeep._enrolment(job, now) if job.phase is Phase.ENROLLING else real(job, boxes, now, rank)
+
+    real = upkeep.upkeep
+    patch.setattr(trainer, "upkeep", up)
+
+
+@planted(stateful)
+def nobody_releases_stake(patch: Patch) -> None:
+    def keep(job: JobState, me: str, claimed: frozenset[int]) -> list[Duty]:
+        return [duty for duty in real(job, me, claimed) if not isinstance(duty, duties.Release)]
+
+    real = trainer.parting
+    for module in (trainer, coordinator, verifier):
+        patch.setattr(module, "parting", keep)
+
+
+@planted(scenarios.test_r5_a_trainer_that_the_coordinator_ignores_goes_to_the_ledger)
+def an_incomplete_anchor_need_not_wait(patch: Patch) -> None:
+    real = referee.Referee.anchor
+
+    def anchor(self: referee.Referee, account: str, each: Any) -> None:
+        opened, self._opened_at = self._opened_at, -(1 << 40)
+        try:
+            real(self, account, each)
+        finally:
+            self._opened_at = opened
+
+    patch.setattr(referee.Referee, "anchor", anchor)
+
+
+@planted(scenarios.test_a_trainer_that_cannot_reach_the_coordinator_is_collected_from_the_verifiers)
+def registered_updates_are_not_collected(patch: Patch) -> None:
+    real = coordinator._office
+
+    def office(job: JobState, own: coordinator.CoordinatorFacts, now: float) -> list[Duty]:
+        return [duty for duty in real(job, own, now) if not isinstance(duty, duties.Collect)]
+
+    patch.setattr(coordinator, "_office", office)
+
+
+@planted(scenarios.test_r11_shards_open_when_a_milestone_is_firm_and_acceptance_outlives_the_job)
+def shards_open_before_the_milestone_is_firm(patch: Patch) -> None:
+    patch.setattr(payout.Payout, "open_shard", _early_shard(payout.Payout.open_shard))
+    real = client.client_duties
+
+    def owed(job: JobState, me: str, shards: int, now: float) -> list[Duty]:
+        return real(job, me, shards, now + (job.terms.window if job.final else 0))
+
+    patch.setattr("hansa.simulation.party.client_duties", owed)
+
+
+def _early_shard(real: Callable[..., None]) -> Callable[..., None]:
+    def open_shard(self: payout.Payout, *arguments: Any) -> None:
+        firm_at = self._referee.firm_at
+        self._referee.firm_at = lambda milestone: firm_at(milestone) - self._referee.terms.window  # type: ignore[method-assign]
+        try:
+            real(self, *arguments)
+        finally:
+            self._referee.firm_at = firm_at  # type: ignore[method-assign]
+
+    return open_shard
+
+
+@planted(scenarios.test_r8_seats_are_drawn_and_who_does_not_reveal_forfeits)
+def silence_in_the_draw_is_free(patch: Patch) -> None:
+    patch.setattr(cohort, "LATE_BPS", 0)
+
+
+@planted(scenarios.test_r16_a_chain_that_was_down_took_nobodys_time)
+def time_runs_while_the_chain_is_down(patch: Patch) -> None:
+    patch.setattr("hansa.simulation.protocol_clock.ProtocolClock.tick", lambda self: int(self._wall.now()))
+    patch.setattr("hansa.simulation.protocol_clock.ProtocolClock.time", lambda self: int(self._wall.now()))
+
+
+@pytest.mark.parametrize("name", sorted(MUTATIONS))
+def test_a_planted_bug_is_caught(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    mutation, caught_by = MUTATIONS[name]
+    mutation(monkeypatch)
+    with pytest.raises(BaseException) as caught:
+        caught_by()
+    # A typing slip in the mutation itself would not show anything.
+    assert not isinstance(caught.value, TypeError | NameError | AttributeError), caught.value
