@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
@@ -73,10 +72,3 @@ def supervisor(tmp_path: Path) -> Iterator[Callable[..., Supervisor]]:
     yield make
     for one in made:
         one.end()
-
-
-@pytest.fixture(autouse=True)
-def no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Loopback needs no proxy, whatever the environment of the machine says."""
-    for name in [name for name in os.environ if name.lower().endswith("_proxy")]:
-        monkeypatch.delenv(name)

@@ -98,6 +98,21 @@ def test_block_time_is_the_clocks_and_may_stand_still(hold: Hold) -> None:
     hold(law)
 
 
+def test_what_is_due_by_the_clock_is_not_refused_for_the_last_blocks_age(hold: Hold) -> None:
+    async def law(world: World) -> None:
+        due = int(world.clock.now()) + 3600
+        # Reverts before `due`: TIMESTAMP, PUSH5 due, GT, PUSH1 12, JUMPI, STOP, JUMPDEST, PUSH0, PUSH0, REVERT.
+        code = b"\x42\x64" + due.to_bytes(5, "big") + b"\x11\x60\x0c\x57\x00\x5b\x5f\x5f\xfd"
+        creation = bytes([0x60, len(code), 0x60, 0x0C, 0x60, 0, 0x39, 0x60, len(code), 0x60, 0, 0xF3]) + code
+        made = await world.ledger.send(Call("", creation), ALICE, intent="make")
+        with pytest.raises(Reverted):
+            await world.ledger.send(Call(made.created, b""), ALICE, intent="early")
+        world.clock.advance(3600)
+        assert (await world.ledger.send(Call(made.created, b""), ALICE, intent="early")).block == made.block + 1
+
+    hold(law)
+
+
 def test_an_intent_happens_once(hold: Hold) -> None:
     async def law(world: World) -> None:
         token = await world.token()

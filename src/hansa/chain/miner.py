@@ -57,6 +57,7 @@ class Miner:
         self._wake = asyncio.Event()
         self._node: Anvil | None = None
         self._ready = asyncio.Event()
+        self._time = asyncio.Lock()
         self._waiting: dict[bytes, bytes] = {}
         self._receipts: dict[bytes, list[asyncio.Future[msgspec.Raw]]] = {}
         self.head = Block(0, b"", b"", 0)
@@ -68,6 +69,11 @@ class Miner:
         if self._node is None:
             raise LedgerUnreachable("the embedded chain is stopping; ask again when it runs")
         return self._node
+
+    async def set_time(self, node: Anvil) -> None:
+        """Let the node judge what is asked of its pending block by our clock: its own stands where the last block left it."""
+        async with self._time:
+            await node.ipc.request("evm_setNextBlockTimestamp", (self._now(),), msgspec.Raw)
 
     async def submit(self, raw: bytes) -> bytes:
         """Journal, hand over and mine; returns the hash. RpcError when the node refuses, StorageError when the disk is full."""
@@ -165,12 +171,16 @@ class Miner:
         """One journal record and what it causes; a node that dies on the way is rebuilt from the journal, this record included."""
         if self._node is None or not self._ready.is_set():
             await self._recover()
-        batch = Batch(self.head.number + 1, max(int(self._clock.now()), self.head.timestamp), self.head.hash, raws)
+        batch = Batch(self.head.number + 1, self._now(), self.head.hash, raws)
         self._journal.append(batch)
         try:
             return await self._apply(self._node, batch)
         except NodeGone:
             return await self._recover()
+
+    def _now(self) -> int:
+        """A block's time: the clock's, which may stand still for several blocks but never run backwards."""
+        return max(int(self._clock.now()), self.head.timestamp)
 
     async def _apply(self, node: Anvil | None, batch: Batch) -> list[Outcome]:
         """Give the node one batch; mines a block if that leaves anything to mine."""
@@ -189,8 +199,9 @@ class Miner:
             except RpcError as error:
                 outcomes.append(error)
         if batch.number and await _pending(node):
-            await node.ipc.request("evm_setNextBlockTimestamp", (batch.timestamp,), msgspec.Raw)
-            await node.ipc.request("evm_mine", (), msgspec.Raw)
+            async with self._time:
+                await node.ipc.request("evm_setNextBlockTimestamp", (batch.timestamp,), msgspec.Raw)
+                await node.ipc.request("evm_mine", (), msgspec.Raw)
             await self._after_block(node, batch)
         return outcomes
 
