@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import logging
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -60,7 +59,7 @@ def main() -> int:
     def make(config: NodeConfig, home: Path, parts: Parts) -> Node:
         return LyingCoordinator(parts, options.round)
 
-    logs.set_up(SystemClock(), sys.stderr, level=logging.INFO, role="liar")
+    logs.set_up(SystemClock(), sys.stderr, role="liar")
     try:
         asyncio.run(run_node(options.config, make=make))
     except HansaError as error:
