@@ -42,9 +42,10 @@ contract Cohort is Verdicts {
         return _groups[job].coordinators;
     }
 
-    /// @notice The coordinator with this index, zero for NO_COORDINATOR.
+    /// @notice The coordinator with this index, zero when there is none (NO_COORDINATOR too).
     function coordinatorAt(uint256 job, uint8 index) external view returns (address) {
-        return index == NO_COORDINATOR ? address(0) : _groups[job].coordinators[index];
+        address[] storage list = _groups[job].coordinators;
+        return index < list.length ? list[index] : address(0);
     }
 
     /// @notice Who follows coordinator `index` in order of enrolment and is not out: itself when it is the only one

@@ -47,7 +47,7 @@ contract RoundLedger is Settlement {
             settled: j.settled,
             trainers: j.trainers,
             client: j.client,
-            coordinator: j.phase < JobPhase.Running ? address(0) : _coordinatorAt(job, j.coordinator),
+            coordinator: _coordinatorAt(job, j.coordinator),
             model: j.model,
             credits: j.credits,
             accrued: j.accrued,
