@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -160,3 +162,9 @@ def test_a_journal_of_another_chain_is_refused(tmp_path: Path) -> None:
                 await chain.close()
 
     asyncio.run(main())
+
+
+def test_the_hot_path_stays_light() -> None:
+    """Nothing that every node imports draws in web3 or an EVM."""
+    program = "import sys, hansa.chain.ledger, hansa.chain.deployment, hansa.chain.cursor; print(*{'web3', 'eth_account', 'pyrevm'} & set(sys.modules))"
+    assert subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.strip() == ""
