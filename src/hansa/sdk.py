@@ -10,10 +10,11 @@ from pathlib import Path
 import msgspec
 
 from hansa.catalog import models
+from hansa.catalog.listing import ListedModel, find_listed, list_models
 from hansa.catalog.models import Version
 from hansa.chain import deployment
 from hansa.chain.cursor import Cursor
-from hansa.chain.deployment import Contracts
+from hansa.chain.deployment import Contracts, Deployment
 from hansa.chain.ledger import JsonRpcLedger
 from hansa.core.clock import SystemClock
 from hansa.core.encoding import canonical, sha256
@@ -43,8 +44,9 @@ LOOK = 0.5
 class Observer:
     """A network as anyone sees it; needs no key. Made by `open_network`."""
 
-    def __init__(self, ledger: Ledger, contracts: Contracts, follower: Follower) -> None:
-        self.ledger, self.contracts, self.follower = ledger, contracts, follower
+    def __init__(self, ledger: Ledger, placed: Deployment, follower: Follower) -> None:
+        self.ledger, self.contracts, self.follower = ledger, Contracts.of(placed), follower
+        self._first = placed.block
 
     @property
     def jobs(self) -> Mapping[int, JobState]:
@@ -79,18 +81,26 @@ class Observer:
         """Stake, balance, credits and registration of an account."""
         return await membership.standing(self.ledger, self.contracts, account)
 
+    async def models(self) -> list[ListedModel]:
+        """Every model in the registry."""
+        return await list_models(self.ledger, self.contracts, self._first)
+
+    async def model(self, number: int) -> ListedModel:
+        """One model with its versions; ProtocolError when there is none of that number."""
+        return await find_listed(self.ledger, self.contracts, self._first, number)
+
 
 class Client(Observer):
     """One account at work: its node answers for its blobs as long as the client is open. Made by `open_client`."""
 
-    def __init__(self, node: ClientNode, running: asyncio.Task[None], folder: Path) -> None:
-        super().__init__(node.parts.ledger, node.parts.contracts, node.follower)
+    def __init__(self, node: ClientNode, placed: Deployment, running: asyncio.Task[None], folder: Path) -> None:
+        super().__init__(node.parts.ledger, placed, node.follower)
         self.node, self._running, self._folder = node, running, folder
         self.account = node.account
         for path in sorted((folder / "orders").glob("*.json")):
-            placed = msgspec.json.decode(path.read_bytes(), type=_Placed)
-            if placed.job:
-                node.sealed[placed.job] = placed.sealed
+            posted = msgspec.json.decode(path.read_bytes(), type=_Posted)
+            if posted.job:
+                node.sealed[posted.job] = posted.sealed
 
     async def _news(self) -> None:
         if self._running.done():
@@ -118,11 +128,11 @@ class Client(Observer):
         spec = await self.node.offer(write_spec(orders.specification(order, prepared, genesis, progress)))
         resumed = record.exists()
         if resumed:
-            placed = msgspec.json.decode(record.read_bytes(), type=_Placed)
+            placed = msgspec.json.decode(record.read_bytes(), type=_Posted)
         else:
             refs = [await self.node.offer(shard) for shard in prepared.sealed]
             # The salts must outlive a crash from here on: without them no shard could ever be opened.
-            placed = _Placed(0, seal(self.ledger.chain_id, self.contracts.acceptance.address, self.account, refs))
+            placed = _Posted(0, seal(self.ledger.chain_id, self.contracts.acceptance.address, self.account, refs))
             write_private(record, msgspec.json.encode(placed))
         if placed.job:
             return placed.job
@@ -137,7 +147,7 @@ class Client(Observer):
             if not resumed:
                 record.unlink()  # nothing was sent
             raise
-        write_private(record, msgspec.json.encode(_Placed(job, placed.sealed)))
+        write_private(record, msgspec.json.encode(_Posted(job, placed.sealed)))
         self.node.sealed[job] = placed.sealed
         while job not in self.jobs:
             await self._news()
@@ -186,7 +196,7 @@ class Client(Observer):
         return model
 
 
-class _Placed(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class _Posted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What a client keeps of an order: the job's number once it is known, and the secrets of its acceptance shards."""
 
     job: int
@@ -211,7 +221,7 @@ async def open_network(endpoints: Sequence[str], deployment_file: Path) -> Async
         follower = Follower(Cursor(ledger, placed.events(), first_block=placed.block), nets)
         await follower.catch_up()
         async with follower.running():
-            yield Observer(ledger, contracts, follower)
+            yield Observer(ledger, placed, follower)
     finally:
         await ledger.close()
 
@@ -223,6 +233,7 @@ async def open_client(config: Path) -> AsyncIterator[Client]:
     if loaded.role != "client":
         raise ConfigError(f"{config} is a {loaded.role}'s; jobs are posted and watched with a client's, see `hansa node new --role client`")
     node = ClientNode(await compose(loaded, folder, SystemClock()))
+    placed = await deployment.load(node.parts.ledger, folder / loaded.chain.deployment)
     await node.follower.catch_up()
     stop, serving = asyncio.Event(), asyncio.Event()
     running = asyncio.create_task(node.run(stop, lambda url: serving.set()))
@@ -231,7 +242,7 @@ async def open_client(config: Path) -> AsyncIterator[Client]:
         await asyncio.wait((running, waiting), return_when=asyncio.FIRST_COMPLETED)
         if running.done():
             await running
-        yield Client(node, running, folder)
+        yield Client(node, placed, running, folder)
     finally:
         waiting.cancel()
         stop.set()

@@ -7,7 +7,8 @@ import sys
 
 import typer
 
-from hansa.cli import node
+from hansa.cli import job, model, node
+from hansa.cli.audit import audit
 from hansa.cli.up import up
 from hansa.core.errors import HansaError
 
@@ -21,6 +22,9 @@ app = typer.Typer(
 )
 app.command()(up)
 app.add_typer(node.app, name="node")
+app.add_typer(job.app, name="job")
+app.add_typer(model.app, name="model")
+app.command()(audit)
 
 
 def main() -> None:

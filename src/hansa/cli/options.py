@@ -1,4 +1,4 @@
-"""Options that mean the same in every command."""
+"""Options that mean the same in every command, and where they lead."""
 
 from __future__ import annotations
 
@@ -17,3 +17,8 @@ Home = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs instead of text for people.")]
 As = Annotated[str, typer.Option("--as", metavar="NODE", help="Which of the home's nodes acts; its key signs.")]
+
+
+def node_folder(home: Path, name: str) -> Path:
+    """Where a home keeps the node of that name."""
+    return home / "nodes" / name
