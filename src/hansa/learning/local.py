@@ -20,6 +20,7 @@ from hansa.core.errors import ConfigError, DataError, FormatError
 from hansa.learning.calls import TrainingSummary
 from hansa.learning.examples import Examples
 from hansa.learning.metrics import Evaluation
+from hansa.learning.optimiser import Optimiser
 from hansa.learning.strategy import LocalTraining
 from hansa.model.architectures import Architecture, Objective, build, check_objective, inputs, layout, outputs
 from hansa.model.layout import Layout
@@ -51,7 +52,8 @@ def make_deterministic(threads: int) -> None:
     # cuBLAS reads this when it starts; without it torch refuses deterministic matrix products on such devices.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.set_num_threads(threads)
-    torch.use_deterministic_algorithms(True)
+    # The same switch as use_deterministic_algorithms(True), which would load the whole compiler stack beside it.
+    torch.set_deterministic_debug_mode("error")
 
 
 class Placed(NamedTuple):
@@ -148,17 +150,13 @@ def train(
     targets = _targets(architecture, objective, rows)
     model = _trainable(architecture, rows.features.device)
     model.load(state)
-    optimiser: torch.optim.Optimizer
-    if local.optimiser == "adam":
-        optimiser = torch.optim.Adam([model.weights], lr=local.rate, weight_decay=local.decay, foreach=False)
-    else:
-        optimiser = torch.optim.SGD([model.weights], lr=local.rate, momentum=local.momentum, weight_decay=local.decay, foreach=False)
+    optimiser = Optimiser(local, model.weights.data)
     losses = []
     for features, wanted in _batches(rows.features, targets, local, seed):
         loss = _loss(objective, model.module(features), wanted)
         model.gradient.zero_()
         loss.backward()  # type: ignore[no-untyped-call]
-        optimiser.step()
+        optimiser.step(model.gradient)
         losses.append(loss.detach())
     delta = checked(model.weights.detach().cpu().numpy() - state.vector, state.layout.size, "the trained model")
     mean = _finite(float(torch.stack(losses).double().mean()))
