@@ -1,9 +1,10 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import settings
+from _pytest.outcomes import Failed
+from hypothesis import Phase, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
 from hansa.core.clock import ManualClock
 from hansa.core.errors import EnvelopeError
@@ -83,10 +84,12 @@ def test_after_a_restart_no_deadline_that_the_predecessor_could_have_accepted_is
 class Guarding(RuleBasedStateMachine):
     """Against a model that remembers everything: nothing is accepted twice, whatever happens."""
 
+    guards: type[ReplayGuard] = ReplayGuard
+
     def __init__(self) -> None:
         super().__init__()
         self.clock = ManualClock(1000.0)
-        self.guard = ReplayGuard(self.clock, per_sender=6, in_all=9)
+        self.guard = self.guards(self.clock, per_sender=6, in_all=9)
         self.accepted: set[tuple[Address, int, bytes]] = set()
 
     @rule(sender=st.sampled_from([A, B]), ahead=st.integers(0, 4), number=st.integers(0, 5))
@@ -108,7 +111,7 @@ class Guarding(RuleBasedStateMachine):
 
     @rule(sender=st.sampled_from([A, B]))
     def restart(self, sender: Address) -> None:
-        self.guard = ReplayGuard(self.clock, per_sender=6, in_all=9, restarted_at=self.clock.now() - MAX_AHEAD + 4)
+        self.guard = self.guards(self.clock, per_sender=6, in_all=9, restarted_at=self.clock.now() - MAX_AHEAD + 4)
         self.accepted = {seen for seen in self.accepted if seen[1] < int(self.clock.now())}
         for ahead in range(5):
             with pytest.raises(EnvelopeError, match="restarted"):
@@ -120,5 +123,47 @@ class Guarding(RuleBasedStateMachine):
         assert len(self.guard) <= 9
 
 
-Guarding.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+STATEFUL = settings(max_examples=60, stateful_step_count=40, deadline=None)
+Guarding.TestCase.settings = STATEFUL
 TestGuarding = Guarding.TestCase
+
+
+class Evicting(ReplayGuard):
+    """A planted bug: makes room by forgetting."""
+
+    def admit(self, sender: Address, deadline: int, nonce: bytes) -> None:
+        if len(self) >= 9:
+            self._seen, self._counts, self._total = {}, {}, 0
+        super().admit(sender, deadline, nonce)
+
+
+class Hasty(ReplayGuard):
+    """A planted bug: forgets in the second of the deadline."""
+
+    def _forget_expired(self) -> None:
+        super()._forget_expired()
+        for sender, by_deadline in self._seen.items():
+            gone = len(by_deadline.pop(int(self._clock.now()), ()))
+            self._counts[sender] -= gone
+            self._total -= gone
+
+
+class Forgetful(ReplayGuard):
+    """A planted bug: takes no notice of a restart."""
+
+    def __init__(self, clock: ManualClock, *, restarted_at: float | None = None, **bounds: int) -> None:
+        super().__init__(clock, **bounds)
+
+
+class Hoarding(ReplayGuard):
+    """A planted bug: never gives memory back."""
+
+    def _forget_expired(self) -> None:
+        return
+
+
+@pytest.mark.parametrize("planted", [Evicting, Hasty, Forgetful, Hoarding])
+def test_a_planted_bug_is_caught(planted: type[ReplayGuard]) -> None:
+    machine = type("Planted", (Guarding,), {"guards": planted})
+    with pytest.raises((AssertionError, Failed)):
+        run_state_machine_as_test(machine, settings=settings(STATEFUL, database=None, phases=[Phase.generate], print_blob=False))  # type: ignore[no-untyped-call]

@@ -108,6 +108,9 @@ def test_an_account_that_is_not_admitted_is_refused(run: Run) -> None:
             await stranger.request(server.peer, "echo", b"x")
         with pytest.raises(PeerRefused, match="is not admitted"):
             await stranger.fetch_range(server.peer, REF, 0, 10)
+        borrowed = msgspec.structs.replace(sealed(world, key(3), server.account, b""), sender=friend.account)
+        with pytest.raises(PeerRefused, match="not signed by its sender"):
+            await world.post(server, borrowed, b"")
 
     run(scenario)
 

@@ -21,9 +21,9 @@ from hansa.identity.envelope import seal
 from hansa.identity.keys import AccountKey
 from hansa.identity.replay import ReplayGuard
 from hansa.identity.typed import Domain
-from hansa.transport.application import CHUNK, WINDOW, Application
+from hansa.transport.application import WINDOW, Application
 from hansa.transport.header import NAME, to_header
-from hansa.transport.limits import Limits
+from hansa.transport.limits import CHUNK, Limits
 from hansa.transport.reception import Reception, range_digest
 
 KEY, ME = AccountKey(b"\x01" * 32), AccountKey(b"\x02" * 32).address

@@ -16,6 +16,7 @@ from hansa.core.encoding import encode
 from hansa.core.errors import FormatError
 from hansa.core.types import BlobRef, Envelope
 from hansa.transport import header
+from hansa.transport.limits import CHUNK
 from hansa.transport.reception import BLOB, Reception, Refusal, range_digest
 
 log = logging.getLogger(__name__)
@@ -24,15 +25,13 @@ Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
-CHUNK = 256 << 10
-"""Bytes given to the transport at once; it drains between two of them."""
 WINDOW = 1 << 20
 """Bytes of a blob read from the store at once: what one download can make this node hold."""
 
 _STALL = 30.0
 _SLOWEST = 64 << 10
 """A body, or a part of an answer, may take _STALL seconds and one more for every _SLOWEST bytes."""
-_DRAIN = 64 << 10
+_DRAIN, _DRAIN_SECONDS = 64 << 10, 5.0
 """A refused body up to this size is read and dropped, so that the sentence arrives; senders of larger ones ask first."""
 
 _RANGE = re.compile(rb"bytes=(\d{1,15})-(\d{0,15})")
@@ -204,7 +203,8 @@ class _Exchange:
         try:
             with contextlib.suppress(Refusal):
                 if not self._read and self.has_body() and self.length() <= _DRAIN:
-                    await self.body(self.length())
+                    async with asyncio.timeout(_DRAIN_SECONDS):
+                        await self.body(self.length())
             await self.reply(status, encode({"error": sentence}), _JSON)
         except (_Gone, TimeoutError):
             return

@@ -18,7 +18,7 @@ from hansa.core.types import Address, BlobRef, Peer
 from hansa.identity.envelope import seal
 from hansa.identity.typed import Domain
 from hansa.transport import header
-from hansa.transport.application import CHUNK
+from hansa.transport.limits import CHUNK
 from hansa.transport.reception import BLOB, MAX_SENTENCE, range_digest
 
 _READ_BUFFER = 1 << 20

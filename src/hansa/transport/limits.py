@@ -9,6 +9,9 @@ import msgspec
 from hansa.core.clock import Clock
 from hansa.core.types import Address
 
+CHUNK = 256 << 10
+"""Bytes given to a socket at once; it drains between two of them, so that no message lies in its buffer as a whole."""
+
 
 class Limits(msgspec.Struct, frozen=True):
     """Bounds on what others may take of this node; sizes in bytes, rates in requests a second."""
