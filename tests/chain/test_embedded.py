@@ -163,6 +163,34 @@ def test_stopped_in_order_it_starts_from_a_checkpoint(supervisor: MakeSupervisor
     assert after[: len(before)] == before and len(after) == len(before) + 6
 
 
+def test_stopped_in_the_middle_of_a_burst_it_has_lost_nothing_it_answered(supervisor: MakeSupervisor) -> None:
+    chain = supervisor()
+    chain.start()
+
+    async def main() -> None:
+        journal = MemoryJournal()
+        ledger = await JsonRpcLedger.open([chain.url], journal)
+        coin = await token(ledger)
+        done: dict[int, bytes] = {}
+
+        async def pay(number: int) -> None:
+            receipt = await ledger.send(payment(coin), ALICE, intent=f"pay {number}")
+            done[receipt.block] = receipt.logs[0].block_hash
+
+        burst = asyncio.gather(*map(pay, range(300)))
+        while len(done) < 3:
+            await asyncio.sleep(0)
+        assert await asyncio.to_thread(chain.stop) == 0
+        await asyncio.to_thread(chain.start)
+        await burst
+        history = await blocks(ledger)
+        assert {number: history[number].hash for number in done} == done
+        assert await coin.balance_of(BOB.address).read(ledger) == 300
+        await ledger.close()
+
+    asyncio.run(main())
+
+
 def test_a_damaged_checkpoint_falls_back_to_the_one_before(supervisor: MakeSupervisor) -> None:
     chain = supervisor()
     chain.start()
@@ -252,8 +280,8 @@ def test_many_blocks_bring_checkpoints_of_their_own(tmp_path: Path) -> None:
         # A gap in the nonces: the transaction above it must survive a checkpoint in the waiting room.
         ahead = sign(Transaction(chain.genesis.chain_id, 1, BOB.address, b"", 21_000), BOB)
         assert await chain.miner.submit(ahead.raw) == ahead.hash
-        for number in range(260):
-            await ledger.send(Call(BOB.address, b"", gas=21_000), ALICE, intent=f"{number}")
+        coin = await token(ledger)
+        paid = [await ledger.send(payment(coin), ALICE, intent=f"{number}") for number in range(260)]
         (made,) = tmp_path.glob("checkpoint-*")
         assert 256 <= int(made.name.removeprefix("checkpoint-")) < 260
         history = await blocks(ledger)
@@ -261,6 +289,8 @@ def test_many_blocks_bring_checkpoints_of_their_own(tmp_path: Path) -> None:
         node.process.kill()
         await ledger.send(Call(ALICE.address, b"", gas=21_000), BOB, intent="fills the gap")
         assert (await blocks(ledger))[: len(history)] == history
+        assert await ledger.send(payment(coin), ALICE, intent="0") == paid[0]  # receipts and logs of old blocks are kept as well
+        assert await ledger.logs([coin.address], 2, 300) == [log for receipt in paid for log in receipt.logs]
         counted = await node_count(chain)
         assert counted == 2
         await ledger.close()

@@ -99,10 +99,12 @@ class EmbeddedChain:
         self._listener.close()
         for door in tuple(self._doors):
             door.close()
+        well = False
         if self._mining is not None:
-            self._mining.cancel()
+            self.miner.finish()
             await asyncio.wait((self._mining,))
-        await self.miner.stop()
+            well = self._mining.exception() is None
+        await self.miner.stop(checkpoint=well)
         os.close(self._lock)
 
 

@@ -58,6 +58,7 @@ class Miner:
         self._node: Anvil | None = None
         self._ready = asyncio.Event()
         self._time = asyncio.Lock()
+        self._finishing = False
         self._waiting: dict[bytes, bytes] = {}
         self._receipts: dict[bytes, list[asyncio.Future[msgspec.Raw]]] = {}
         self.head = Block(0, b"", b"", 0)
@@ -77,7 +78,9 @@ class Miner:
 
     async def submit(self, raw: bytes) -> bytes:
         """Journal, hand over and mine; returns the hash. RpcError when the node refuses, StorageError when the disk is full."""
-        if len(self._queue) >= _MAX_WAITING:
+        if self._finishing:
+            raise LedgerUnreachable("the embedded chain is stopping; send again when it runs")
+        if len(self._queue) + len(self._waiting) >= _MAX_WAITING:
             raise LedgerUnreachable(f"the chain has {_MAX_WAITING} transactions waiting; send again in a moment")
         submission = _Submission(raw, asyncio.get_running_loop().create_future())
         self._queue.append(submission)
@@ -114,26 +117,32 @@ class Miner:
         return self.head.number
 
     async def run(self) -> None:
-        """Recover, then mine whenever something waits and rebuild the node whenever it dies, until cancelled."""
+        """Recover, then mine whenever something waits and rebuild the node whenever it dies, until `finish` is called."""
         await self._recover()
-        while True:
+        while not self._finishing:
             await self._wake.wait()
             self._wake.clear()
             if not self._ready.is_set():
                 await self._recover()
-            while self._queue:
+            while self._queue and not self._finishing:
                 taken, self._queue = self._queue[:_MAX_BATCH], self._queue[_MAX_BATCH:]
                 await self._process(taken)
 
-    async def stop(self) -> None:
-        """Write a last checkpoint and end the node; whoever still waits is told."""
+    def finish(self) -> None:
+        """Let `run` return when the block in hand is done: one cut short in the middle would leave node and journal apart."""
+        self._finishing = True
+        self._wake.set()
+
+    async def stop(self, *, checkpoint: bool) -> None:
+        """After `run` has ended: write a last checkpoint if that ended well, end the node, tell whoever still waits."""
         for submission in self._queue:
             if not submission.accepted.done():
                 submission.accepted.set_exception(LedgerUnreachable("the embedded chain is stopping; send again when it runs"))
         node, self._node = self._node, None
         self._ready.set()
         if node is not None:
-            await self._checkpoint(node)
+            if checkpoint:
+                await self._checkpoint(node)
             await node.stop()
         self._journal.close()
 

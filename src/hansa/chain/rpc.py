@@ -133,7 +133,7 @@ class Endpoint:
                 # The server may close an idle connection just as we write; every request of ours is idempotent, so it is sent again.
                 try:
                     return await self._use(connection, request)
-                except ConnectionResetError:
+                except (BrokenPipeError, ConnectionAbortedError, ConnectionResetError):
                     break
         loop = asyncio.get_running_loop()
         _, fresh = await loop.create_connection(lambda: _Connection(self._max_reply), self._host, self._port, ssl=self._tls)
