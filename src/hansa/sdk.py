@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -39,6 +40,9 @@ from hansa.runtime.journal import MemoryJournal
 
 LOOK = 0.5
 """Seconds at most between looks at a job that is watched."""
+
+FINISHED = 1
+"""The ledger's reason of a job that closed because every milestone was settled."""
 
 
 class Observer:
@@ -101,6 +105,19 @@ class Client(Observer):
             posted = msgspec.json.decode(path.read_bytes(), type=_Posted)
             if posted.job:
                 node.sealed[posted.job] = posted.sealed
+
+    async def watch(self, number: int) -> AsyncIterator[JobState]:
+        """As everyone sees it; the client's own finished job goes on until every acceptance shard is open, for a window at most."""
+        async for state in super().watch(number):
+            yield state
+        until = time.monotonic() + self.job(number).terms.window
+        while self._owes_shards(self.job(number)) and time.monotonic() < until:
+            await self._news()
+        if self.job(number) != state:
+            yield self.job(number)
+
+    def _owes_shards(self, job: JobState) -> bool:
+        return job.closed == FINISHED and job.id in self.node.sealed and len(job.shards) < job.terms.milestones
 
     async def _news(self) -> None:
         if self._running.done():

@@ -48,7 +48,7 @@ async def _post(path: Path, home: Path, name: str, wait: bool, again: str, json:
         if json:
             show.as_json({"job": number})
         else:
-            print(f"job {number} is posted; {order.budget} tokens are in escrow", flush=True)
+            print(f"the order is job {number}, with a budget of {order.budget} tokens", flush=True)
         await follow(client, number, json=json, started=not wait)
 
 

@@ -9,6 +9,8 @@ import typer
 
 from hansa.cli import job, model, node
 from hansa.cli.audit import audit
+from hansa.cli.demo import demo
+from hansa.cli.doctor import doctor
 from hansa.cli.up import up
 from hansa.core.errors import HansaError
 
@@ -21,6 +23,8 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.command()(up)
+app.command()(demo)
+app.command()(doctor)
 app.add_typer(node.app, name="node")
 app.add_typer(job.app, name="job")
 app.add_typer(model.app, name="model")

@@ -47,7 +47,7 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[object]], title: str =
     from rich.console import Console
     from rich.table import Table
 
-    page = Table(title=title or None, title_justify="left", box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    page = Table(title=title or None, title_justify="left", box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=any(columns))
     for place, name in enumerate(columns):
         numeric = bool(rows) and all(isinstance(row[place], (int, float)) for row in rows)
         page.add_column(name, justify="right" if numeric else "left", no_wrap=True)
