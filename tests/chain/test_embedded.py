@@ -23,14 +23,15 @@ from hansa.chain.embedded import EmbeddedChain
 from hansa.chain.ledger import JsonRpcLedger
 from hansa.chain.transactions import Transaction, sign
 from hansa.core.clock import ManualClock
-from hansa.core.errors import ConfigError, LedgerError
-from hansa.core.ports import Block, Call
+from hansa.core.errors import ConfigError, LedgerError, LedgerUnreachable
+from hansa.core.ports import Block, Call, Receipt
 from hansa.core.types import ZERO_ADDRESS, Address
 from hansa.identity.keys import AccountKey
 from hansa.runtime.journal import MemoryJournal
 
 ALICE, BOB = AccountKey(b"\x01" * 32), AccountKey(b"\x02" * 32)
 SUPPLY = 1_000_000
+PRICED = ("--base-fee", str(10**9), "--fund", f"{ALICE.address}={10**20}")
 
 MakeSupervisor = Callable[..., Any]
 """The fixture: options of the command to an `embedded` process, not yet started."""
@@ -49,9 +50,19 @@ def payment(coin: HansaToken) -> Call:
     return msgspec.structs.replace(coin.transfer(BOB.address, 1), gas=100_000)
 
 
-def survive(supervisor: MakeSupervisor, victims: str, seed: int, payments: int = 60, crashes: int = 3) -> None:
+async def patiently(ledger: JsonRpcLedger, call: Call, intent: str) -> Receipt:
+    """Send as a role does: what could not even be prepared during an outage is tried again."""
+    for _ in range(500):
+        try:
+            return await ledger.send(call, ALICE, intent=intent)
+        except LedgerUnreachable:
+            await asyncio.sleep(0.01)
+    raise AssertionError("the chain did not come back")
+
+
+def survive(supervisor: MakeSupervisor, victims: str, seed: int, *options: str, payments: int = 60, crashes: int = 3) -> None:
     """Pay one unit many times from several tasks while `victims` are killed at moments that the seed decides."""
-    chain = supervisor()
+    chain = supervisor(*options)
     chain.start()
     order = random.Random(seed)
     moments = sorted(order.sample(range(5, payments - 5), crashes))
@@ -65,7 +76,7 @@ def survive(supervisor: MakeSupervisor, victims: str, seed: int, payments: int =
 
         async def pay(number: int) -> None:
             nonlocal done
-            receipt = await ledger.send(payment(coin), ALICE, intent=f"pay {number}")
+            receipt = await patiently(ledger, payment(coin), f"pay {number}")
             seen[receipt.block] = receipt.logs[0].block_hash
             done += 1
             if moments and done >= moments[0]:
@@ -109,6 +120,38 @@ def survive(supervisor: MakeSupervisor, victims: str, seed: int, payments: int =
 @pytest.mark.parametrize(("victims", "seed"), [("supervisor", 1), ("node", 2), ("both", 3)])
 def test_killed_at_any_moment_it_goes_on_exactly(supervisor: MakeSupervisor, victims: str, seed: int) -> None:
     survive(supervisor, victims, seed)
+
+
+def test_priced_gas_is_exact_too_over_checkpoints_and_crashes(supervisor: MakeSupervisor) -> None:
+    chain = supervisor(*PRICED)
+    chain.start()
+
+    async def pay(first: int) -> list[Block]:
+        ledger = await JsonRpcLedger.open([chain.url], MemoryJournal())
+        for number in range(20):
+            await ledger.send(Call(BOB.address, b"", gas=21_000), ALICE, intent=f"{first + number}")
+        history = await blocks(ledger)
+        await ledger.close()
+        return history
+
+    history = asyncio.run(pay(0))
+    assert chain.stop() == 0  # with a checkpoint: the base fee, which moves from block to block, must come back with it
+    chain.start()
+    later = asyncio.run(pay(20))
+    assert later[: len(history)] == history
+    chain.kill()
+    chain.start()
+
+    async def same() -> None:
+        ledger = await JsonRpcLedger.open([chain.url], MemoryJournal())
+        assert await blocks(ledger) == later
+        await ledger.close()
+
+    asyncio.run(same())
+
+
+def test_killed_with_priced_gas_it_goes_on_exactly(supervisor: MakeSupervisor) -> None:
+    survive(supervisor, "both", 4, *PRICED)
 
 
 @pytest.mark.slow
