@@ -1,12 +1,15 @@
 // Compiles src/ with the pinned solc and writes one artefact per contract into the Python package.
-// `node build.mjs` writes, `node build.mjs --check` exits 1 when the committed artefacts differ from a fresh compile.
+// `node build.mjs` writes, `--check` exits 1 when the committed artefacts differ from a fresh compile, `--sizes` lists the
+// runtime sizes; `--base DIR` and `--out DIR` compile DIR/src into another folder (the mutation tests do).
 import fs from "node:fs";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { compile, errorsOf, settings, sourcesUnder } from "./compiler.mjs";
 
 const root = path.dirname(fileURLToPath(import.meta.url));
-const target = path.resolve(root, "../src/hansa/chain/artifacts");
+const option = (name, otherwise) => (process.argv.includes(name) ? process.argv[process.argv.indexOf(name) + 1] : otherwise);
+const base = option("--base", root);
+const target = option("--out", path.resolve(root, "../src/hansa/chain/artifacts"));
 const RUNTIME_LIMIT = 24_576; // EIP-170
 
 function sorted(value) {
@@ -15,7 +18,7 @@ function sorted(value) {
   return Object.fromEntries(Object.keys(value).sort().map((key) => [key, sorted(value[key])]));
 }
 
-const sources = sourcesUnder("src");
+const sources = sourcesUnder("src", base);
 const output = compile({ language: "Solidity", sources, settings: settings() });
 const problems = errorsOf(output);
 for (const problem of problems) process.stderr.write(problem.formattedMessage);

@@ -131,7 +131,9 @@ class Conservation(RuleBasedStateMachine):
         t = self.town
         if not t.market.jobs:
             return
-        job = 1 + pick % len(t.market.jobs)
+        plain = [number for number, kernel in t.market.jobs.items() if kernel.provider == "provider"]
+        jobs = plain if right and plain else list(t.market.jobs)
+        job = jobs[pick % len(jobs)]
         role = {"submit": "provider", "complete": "evaluator", "reject": "evaluator"}.get(act)
         who = role if role and right else name
         models = {
