@@ -27,6 +27,7 @@ from hansa.node.node import Node, Parts
 from hansa.node.trainer import TrainerNode
 from hansa.node.verifier import VerifierNode
 from hansa.runtime.journal import SqliteJournal
+from hansa.runtime.on_demand import OnDemandPool, Workers
 from hansa.runtime.shutdown import on_signal
 from hansa.runtime.workers import WorkerPool
 from hansa.storage.local import LocalStore
@@ -58,10 +59,12 @@ async def compose(config: NodeConfig, home: Path, clock: Clock) -> Parts:
         signer, domain, certificate, clock, admit=follower.knows, account=account, host=config.listen.host, port=config.listen.port,
         restarted_at=clock.now() if restarted else None,
     )  # fmt: skip
-    workers = None
-    if config.role != "coordinator":
-        workers = WorkerPool(WORKERS, 1, config.device)
-        await workers.start()
+    workers: Workers | None = None
+    if config.role == "trainer":
+        workers = pool = WorkerPool(WORKERS, 1, config.device)
+        await pool.start()
+    elif config.role != "coordinator":
+        workers = OnDemandPool(WORKERS, config.device)
     return Parts(
         name=config.name, account=account, signer=signer, ledger=ledger, contracts=contracts, domain=domain, book=Book(journal),
         beacon=JournalBeacon(journal, placed.chain_id, contracts.cohort.address), store=LocalStore(home / "blobs", clock),

@@ -9,13 +9,13 @@ from hansa.learning.calls import EvaluateCall, Evaluated, Rows, read_answer
 from hansa.learning.metrics import Evaluation
 from hansa.model.state import ModelState
 from hansa.rounds.spec import JobSpec
-from hansa.runtime.workers import WorkerPool
+from hansa.runtime.on_demand import Workers
 from hansa.storage import unixfs
 
 SECONDS = 600.0
 
 
-async def measure(workers: WorkerPool | None, spec: JobSpec, state: ModelState, shard: bytes) -> Evaluation:
+async def measure(workers: Workers | None, spec: JobSpec, state: ModelState, shard: bytes) -> Evaluation:
     """Loss and right answers of `state` on the shard's rows; FormatError when the shard does not fit the model."""
     rows = shards.read(shard)
     if workers is None:

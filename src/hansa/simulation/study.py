@@ -22,7 +22,7 @@ from hansa.model import codec
 from hansa.model.architectures import Linear, Objective, initial
 from hansa.model.state import ModelState
 from hansa.rounds.spec import PPM, Acceptance, JobSpec
-from hansa.runtime.workers import WorkerPool
+from hansa.runtime.on_demand import Workers
 from hansa.simulation.hospitals import Clinic, Patients
 
 SEED = 20
@@ -84,7 +84,7 @@ def first_model(columns: tuple[str, ...]) -> ModelState:
 class Comparison:
     """Training as one party alone, or as one party with everybody's rows, with as many passes as the network makes."""
 
-    def __init__(self, workers: WorkerPool, patients: Patients, held: Held, rounds: int) -> None:
+    def __init__(self, workers: Workers, patients: Patients, held: Held, rounds: int) -> None:
         self._workers, self._patients, self._held, self._rounds = workers, patients, held, rounds
         self._start = first_model(patients.columns)
 
