@@ -83,11 +83,13 @@ def _acceptance(job: JobState, seat: int, own: VerifierFacts, now: float) -> lis
     due: list[Duty] = []
     done = {milestone for milestone, _ in job.accepted}
     for milestone, shard in job.shards:
-        last = (milestone + 1) * job.rounds_per_milestone
-        if milestone in done or len(job.final) < last:
+        last, firm_at = (milestone + 1) * job.rounds_per_milestone, job.firm_at(milestone)
+        if milestone in done or len(job.final) < last or firm_at is None:
             continue
+        # One seat after another: measuring needs a whole worker, and whoever shares a machine should not need them all at once.
         if milestone not in own.evaluated:
-            due.append(duties.Evaluate(job.id, milestone, job.final[last - 1].anchor.model, shard))
-        elif own.evaluations.get(milestone, 0) >= job.two_thirds() and now >= job.since + seat * GRACE:
+            if now >= firm_at + seat * 2 * GRACE:
+                due.append(duties.Evaluate(job.id, milestone, job.final[last - 1].anchor.model, shard))
+        elif own.evaluations.get(milestone, 0) >= job.two_thirds() and now >= firm_at + (2 * (job.two_thirds() - 1) + 3 * seat) * GRACE:
             due.append(duties.Accept(job.id, milestone))
     return due
