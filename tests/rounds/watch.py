@@ -45,7 +45,9 @@ class Watch:
             assert fact.coordinator == before.coordinator, "somebody out of office anchored"
             assert at not in self._anchored, "one attempt was anchored twice"
             self._anchored[at] = self.world.clock.now()
-            if isinstance(self.world.parties[fact.coordinator], WithholdingCoordinator):
+            others = [party for name, party in self.world.parties.items() if name != fact.coordinator]
+            served = any(fact.anchor.manifest in party.blobs for party in others)
+            if isinstance(self.world.parties[fact.coordinator], WithholdingCoordinator) and not served:
                 self._withheld[at] = fact.coordinator
         if isinstance(fact, facts.RoundFinalised) and before is not None:
             at = (fact.round, fact.attempt)

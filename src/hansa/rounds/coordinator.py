@@ -19,13 +19,15 @@ class CoordinatorFacts(msgspec.Struct, frozen=True):
     """A coordinator's own journal, folded.
 
     `updates`: accepted updates by (round, base) and trainer; `drafts`: the anchor made for (round, attempt), journalled before it is sent;
-    `boxes`: verdicts by (round, attempt).
+    `boxes`: verdicts by (round, attempt); `absent`: verifiers that said they hold no update of a trainer that registered one, by
+    (round, attempt) and trainer.
     """
 
     updates: Mapping[tuple[int, bytes], Mapping[str, Accepted]]
     drafts: Mapping[tuple[int, int], Anchor]
     boxes: Boxes
     claimed: frozenset[int] = frozenset()
+    absent: Mapping[tuple[int, int], Mapping[str, frozenset[str]]] = {}
 
 
 def coordinator_duties(job: JobState, me: str, own: CoordinatorFacts, now: float) -> list[Duty]:
@@ -45,10 +47,15 @@ def _office(job: JobState, own: CoordinatorFacts, now: float) -> list[Duty]:
         return [duties.SendAnchor(job.id, job.round, job.attempt, draft)]
     got = own.updates.get((job.round, job.base), {})
     due: list[Duty] = []
-    if missing := tuple(sorted(job.registered_now().keys() - got.keys())):
+    missing = tuple(sorted(job.registered_now().keys() - got.keys()))
+    # Until then trainers may still leave updates, so that nobody's "I hold none" would be the last word.
+    if missing and now >= job.register_until():
         due.append(duties.Collect(job.id, job.round, job.attempt, missing))
+    absent = own.absent.get((job.round, job.attempt), {})
+    # Two thirds who hold what the sum lacks would condemn it: better late than that. Nobody waits for an update that nobody has.
+    accounted = all(len(absent.get(trainer, ())) >= job.blocking() for trainer in missing)
     # The last part of the patience is for summing, replicating and the transaction itself.
-    if len(got) == len(job.trainers) or (now >= job.gather_until() and len(got) >= job.terms.quorum):
+    if len(got) == len(job.trainers) or (now >= job.gather_until() and len(got) >= job.terms.quorum and accounted):
         due.append(duties.Assemble(job.id, job.round, job.attempt, tuple(sorted(got))))
     return due
 

@@ -82,6 +82,10 @@ class JobState(msgspec.Struct, frozen=True):
         """Seats whose agreement decides."""
         return -(-2 * len(self.verifiers) // 3)
 
+    def blocking(self) -> int:
+        """Seats without which no two thirds are left."""
+        return len(self.verifiers) - self.two_thirds() + 1
+
     def one_third(self) -> int:
         """Seats that must have fetched the blobs for a round to end by time (R5)."""
         return -(-len(self.verifiers) // 3)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from hansa.core.types import Role
@@ -81,6 +82,7 @@ class Coordinator(Party):
         self.took: dict[tuple[int, bytes], dict[str, Accepted]] = {}
         self.drafts: dict[tuple[int, int], Anchor] = {}
         self.boxes: dict[tuple[int, int], dict[int, Ballot]] = {}
+        self.absent: dict[tuple[int, int], dict[str, frozenset[str]]] = {}
 
     def remember(self, kind: str, *values: Any) -> None:
         match kind:
@@ -92,11 +94,16 @@ class Coordinator(Party):
             case "ballot":
                 at, ballot = values
                 self.boxes.setdefault(at, {}).setdefault(ballot.seat, ballot)
+            case "absent":
+                at, trainer, verifier = values
+                said = self.absent.setdefault(at, {})
+                said[trainer] = said.get(trainer, frozenset()) | {verifier}
             case _:
                 super().remember(kind, *values)
 
     def due(self, job: JobState, now: float) -> list[Duty]:
-        return coordinator_duties(job, self.account, CoordinatorFacts(self.took, self.drafts, self.boxes, frozenset(self.claimed)), now)
+        own = CoordinatorFacts(self.took, self.drafts, self.boxes, frozenset(self.claimed), self.absent)
+        return coordinator_duties(job, self.account, own, now)
 
     def bring(self, accepted: Accepted, blob: bytes, attempt: int) -> bool:
         """Take a trainer's update in one attempt of the open round while in office; the answer is the receipt."""
@@ -127,16 +134,24 @@ class Coordinator(Party):
                 self.transact(duty, lambda: self.world.referee.anchor(self.account, anchor))
             case duties.Collect(trainers=trainers):
                 for seat in job.verifiers:
-                    self.world.send(self, seat, lambda verifier: self._collect(job, verifier, trainers))
+                    self.world.send(self, seat, lambda verifier: self._ask(job, verifier, trainers))
                 self.ended(duty)
             case _:
                 super().perform(job, duty)
 
-    def _collect(self, job: JobState, verifier: Party, trainers: tuple[str, ...]) -> None:
-        for trainer in trainers:
-            accepted = verifier.lodged(job).get(trainer)
-            if accepted is not None and (blob := verifier.blobs.get(accepted.statement.update)) is not None:
-                self.bring(accepted, blob, job.attempt)
+    def _ask(self, job: JobState, verifier: Party, trainers: tuple[str, ...]) -> None:
+        """At the verifier: hand over what was left there of these trainers, or say that it holds none."""
+        held = {trainer: verifier.lodged(job).get(trainer) for trainer in trainers}
+        blobs = {trainer: verifier.blobs[each.statement.update] for trainer, each in held.items() if each is not None}
+        self.world.send(verifier, self.account, lambda _: self._collect(job, verifier.account, held, blobs))
+
+    def _collect(self, job: JobState, verifier: str, held: Mapping[str, Accepted | None], blobs: Mapping[str, bytes]) -> None:
+        at = (job.round, job.attempt)
+        for trainer, accepted in held.items():
+            if accepted is not None:
+                self.bring(accepted, blobs[trainer], job.attempt)
+            elif verifier not in self.absent.get(at, {}).get(trainer, ()):
+                self.note("absent", at, trainer, verifier)
 
     def _assemble(self, job: JobState, duty: Duty, trainers: tuple[str, ...]) -> None:
         took = self.took.get((job.round, job.base), {})
