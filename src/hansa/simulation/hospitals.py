@@ -38,7 +38,7 @@ class Patients(msgspec.Struct, frozen=True):
     client: Clinic
 
 
-def patients(seed: int = 11) -> Patients:
+def patients(seed: int = 2) -> Patients:
     """The split for one seed; disjoint, every row in one place."""
     bunch = load_breast_cancer()
     features, labels = bunch.data, 1 - bunch.target

@@ -75,11 +75,11 @@ class Telling:
             for part in record.contributions:
                 seen.setdefault(part.dataset, set()).add(names.get(part.trainer, part.trainer))
         for dataset, owners in seen.items():
-            self.say(f"data set {dataset[:16]}…  of {', '.join(sorted(owners))} (salted digest, inside signed updates)")
+            self.say(f"data set {dataset[:16]}… of {', '.join(sorted(owners))}: salted digest, inside its signed updates")
         for record in report.rounds:
-            who = ", ".join(names.get(part.trainer, part.trainer) for part in record.contributions)
-            step = f"round {record.round} attempt {record.attempt}: {record.base[:10]}… → {record.model[:10]}…"
-            self.say(f"{step}  by {names.get(record.coordinator)}, {len(record.verifiers)} verifiers; {who}")
+            step = f"{record.base[:10]}… → {record.model[:10]}…  {len(record.contributions)} signed updates"
+            made = f"anchored by {names.get(record.coordinator, record.coordinator)}"
+            self.say(f"round {record.round}.{record.attempt}: {step}, {made}, {len(record.verifiers)} verifiers")
 
     def comparison(self, rows: Sequence[tuple[str, str, float, float]]) -> None:
         table = Table("model", "trained on", "accuracy", "loss", box=None, pad_edge=False, padding=(0, 3, 0, 2))
