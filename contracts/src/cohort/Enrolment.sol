@@ -67,6 +67,7 @@ abstract contract Enrolment is ReentrancyGuard {
     error NotDeployer(address caller);
     error LedgerAlreadySet(address ledger);
     error NotLedger(address caller);
+    error ZeroAddress();
     error WrongPhase(uint256 job, Phase phase);
     error UnknownRole(uint8 role);
     error RoleRefused(address account, uint8 role);
@@ -93,10 +94,12 @@ abstract contract Enrolment is ReentrancyGuard {
         deployer = msg.sender;
     }
 
-    /// @notice Names the ledger, once, by the deployer: the two contracts need each other's address.
+    /// @notice Names the ledger, once, by the deployer: the two contracts need each other's address. Reverts with
+    /// NotDeployer, LedgerAlreadySet, ZeroAddress.
     function setLedger(address ledger_) external {
         if (msg.sender != deployer) revert NotDeployer(msg.sender);
         if (ledger != address(0)) revert LedgerAlreadySet(ledger);
+        if (ledger_ == address(0)) revert ZeroAddress();
         ledger = ledger_;
         emit LedgerSet(ledger_);
     }

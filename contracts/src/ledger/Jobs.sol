@@ -101,7 +101,7 @@ abstract contract Jobs is Purse {
     /// Reverts with WrongPhase, or the cohort's TooEarly and EnoughEnrolled.
     function cancel(uint256 job) external nonReentrant {
         uint40 time = _tick();
-        _inPhase(job, JobPhase.Enrolling);
+        _inPhase(job, JobPhase.Enrolling).phase = JobPhase.Closed;
         cohort.cancel(job, time);
         _end(job, 0, CANCELLED);
     }
@@ -148,13 +148,12 @@ abstract contract Jobs is Purse {
         emit RoundOpened(job, j.round, j.attempt, j.model, _coordinatorAt(job, j.coordinator), time);
     }
 
-    /// @dev Ends a job: kernel jobs from milestone `first` on are rejected, which credits the client in the market.
+    /// @dev Ends a job that is marked closed: kernel jobs from milestone `first` on are rejected, which credits the client in the market.
     function _end(uint256 job, uint256 first, uint8 reason) internal {
-        Job storage j = _jobs[job];
-        j.phase = JobPhase.Closed;
         emit JobClosed(job, reason);
         cohort.close(job);
-        for (uint256 i = first; i < j.terms.milestones; i++) {
+        uint256 n = _jobs[job].terms.milestones;
+        for (uint256 i = first; i < n; i++) {
             // One that expired in the market has been refunded there already.
             (,,,,, JobMarket.Status status) = market.summary(job + i);
             if (status == JobMarket.Status.Funded) market.reject(job + i, bytes32(i), "");

@@ -97,6 +97,7 @@ abstract contract Settlement is Rounds {
             if (status == JobMarket.Status.Funded && time < expiredAt) revert MilestoneUnsettled(job, next);
         }
         if (next == j.terms.milestones) revert WrongMilestone(next, next);
+        j.phase = JobPhase.Closed;
         _end(job, next, EXPIRED);
     }
 
@@ -104,6 +105,7 @@ abstract contract Settlement is Rounds {
     function close(uint256 job) external nonReentrant {
         Job storage j = _running(job);
         if (j.settled < j.terms.milestones) revert MilestoneUnsettled(job, j.settled);
+        j.phase = JobPhase.Closed;
         _end(job, j.settled, COMPLETED);
     }
 
@@ -120,11 +122,9 @@ abstract contract Settlement is Rounds {
 
     /// @dev Delivers and accepts the kernel job, then collects what it pays.
     function _collectKernel(uint256 kernel, bytes32 credits, bytes32 model) private returns (uint256 net) {
-        uint256 before = token.balanceOf(address(this));
         market.submit(kernel, credits, "");
         market.complete(kernel, model, "");
-        market.collect();
-        net = token.balanceOf(address(this)) - before;
+        net = market.collect();
         owed += net;
     }
 
