@@ -2,8 +2,8 @@
 
 Both sides are processes of their own. A blob from memory goes in signed ranges, four under way, into memory that was there before; the
 floor is one blocking `sendall` into one `recv_into` of the same bytes. Rounds alternate, the ratio is the median of theirs. Ranges of one
-leaf, as `storage.fetch` asks for them, are a second figure. The broken download is real: the serving process is killed in the middle and
-a new one serves the rest from its store.
+leaf, as `storage.fetch` asks for them, are a second figure. Both ends of TLS are busy at once, so this needs two idle cores. The broken
+download is real: the serving process is killed in the middle and a new one serves the rest from its store.
 """
 
 from __future__ import annotations

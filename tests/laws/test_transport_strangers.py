@@ -173,7 +173,8 @@ def test_requests_in_progress_are_bounded(run: Run) -> None:
 
 def test_bytes_in_progress_are_bounded(run: Run) -> None:
     async def scenario(world: World) -> None:
-        server, client = world.node(1, limits=Limits(buffered=1500)), world.node(2)
+        limits = Limits(buffered=2500, buffered_per_sender=1500)
+        server, client, other = world.node(1, limits=limits), world.node(2), world.node(3)
         release, waiting = asyncio.Event(), asyncio.Semaphore(0)
 
         async def hold(envelope: Envelope, body: bytes) -> bytes:
@@ -182,10 +183,12 @@ def test_bytes_in_progress_are_bounded(run: Run) -> None:
             return b"done"
 
         await server.serve({"hold": hold})
-        held = asyncio.ensure_future(client.request(server.peer, "hold", bytes(1000)))
+        held = asyncio.ensure_future(client.request(server.peer, "hold", bytes(1001)))
         await waiting.acquire()
+        with pytest.raises(PeerRefused, match="1001 bytes of yours are in progress"):
+            await client.request(server.peer, "hold", bytes(500))
         with pytest.raises(PeerRefused, match="busy"):
-            await client.request(server.peer, "hold", bytes(501))
+            await other.request(server.peer, "hold", bytes(1500))
         release.set()
         assert await held == b"done"
         assert await client.request(server.peer, "hold", bytes(1500)) == b"done"

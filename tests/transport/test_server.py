@@ -162,7 +162,7 @@ def test_a_head_that_does_not_come_ends_the_connection(tmp_path: Path, begin: by
 
 
 def test_stray_line_breaks_between_requests_do_not_hold_the_connection(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server, "_HEAD_SECONDS", 0.1)
+    monkeypatch.setattr(server, "_HEAD_SECONDS", 0.6)
 
     async def scenario(transport: HttpsTransport) -> None:
         reader, writer = await dial(transport.peer)

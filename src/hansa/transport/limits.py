@@ -24,6 +24,7 @@ class Limits(msgspec.Struct, frozen=True):
     requests_per_sender: int = 64
     buffered: int = 256 << 20
     """Bytes of bodies in progress, in all."""
+    buffered_per_sender: int = 64 << 20
     rate: float = 1000.0
     """Sustained requests of one sender. Times the time nonces are remembered, it must stay below what `ReplayGuard` holds for one."""
     burst: float = 2000.0

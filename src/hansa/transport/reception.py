@@ -49,7 +49,7 @@ class Reception:
         self._account, self._domain, self._clock, self._replay, self._admit = account, domain, clock, replay, admit
         self._buckets = TokenBuckets(limits.rate, limits.burst, clock)
         self._busy: Counter[Address] = Counter()
-        self._buffered = 0
+        self._buffered: Counter[Address] = Counter()
         self._handlers: Mapping[str, Handler] = {}
         self._blobs: RangeHandler | None = None
 
@@ -90,17 +90,19 @@ class Reception:
             raise Refusal(429, f"too many requests; send at most {self.limits.rate:g} a second")
         if self._busy[sender] >= self.limits.requests_per_sender:
             raise Refusal(429, f"{self.limits.requests_per_sender} of your requests are in progress; wait for their answers")
-        if self.busy >= self.limits.requests or self._buffered + length > self.limits.buffered:
+        if self._buffered[sender] + length > self.limits.buffered_per_sender:
+            raise Refusal(429, f"{self._buffered[sender]} bytes of yours are in progress; wait for their answers")
+        if self.busy >= self.limits.requests or self._buffered.total() + length > self.limits.buffered:
             raise Refusal(503, "this node is busy; try again in a moment")
         self._busy[sender] += 1
-        self._buffered += length
+        self._buffered[sender] += length
         try:
             yield sender
         finally:
-            self._buffered -= length
+            self._buffered[sender] -= length
             self._busy[sender] -= 1
             if not self._busy[sender]:
-                del self._busy[sender]
+                del self._busy[sender], self._buffered[sender]
 
     def accept(self, envelope: Envelope, body_digest: bytes) -> None:
         """The last check, once the body is there; a Refusal when it is another body or came before."""

@@ -17,7 +17,9 @@ from hansa.transport.application import Application
 MAX_HEAD = 16 << 10
 """Bytes of a request's line and headers, beyond one read of the socket."""
 _HEAD_SECONDS = 10.0
-"""Seconds from the first byte of a connection or request until its headers are complete; also for the TLS handshake."""
+"""Seconds from the first byte of a connection or request until its headers are complete."""
+_TLS_SECONDS = 10.0
+"""Seconds for the TLS handshake, and for its end."""
 _IDLE_SECONDS = 75
 """Seconds a connection may rest between requests; longer than a client keeps it, so that the client closes first."""
 
@@ -115,7 +117,7 @@ class Server:
                 host,
                 port,
                 ssl=tls_context(certificate),
-                ssl_handshake_timeout=_HEAD_SECONDS,
+                ssl_handshake_timeout=_TLS_SECONDS,
                 backlog=512,
             )
         except (OSError, OverflowError) as error:
