@@ -13,14 +13,18 @@ contract HansaToken is ERC20, ERC20Burnable, ERC20Capped, ERC20Permit {
     address public immutable minter;
 
     error NotMinter(address caller);
+    error CapTooLarge(uint256 cap, uint256 max);
 
     /// @param holder receives the whole initial supply.
+    /// @param cap most tokens there can ever be, in the smallest unit, below 2^128.
     /// @param supply initial supply in the smallest unit, at most `cap`.
     constructor(string memory name, string memory symbol, uint256 cap, address holder, uint256 supply, address minter_)
         ERC20(name, symbol)
         ERC20Capped(cap)
         ERC20Permit(name)
     {
+        // The other contracts pack amounts into 128 bits.
+        if (cap > type(uint128).max) revert CapTooLarge(cap, type(uint128).max);
         minter = minter_;
         _mint(holder, supply);
     }

@@ -278,7 +278,7 @@ def test_a_round_undone_after_a_takeover_stays_with_who_took_over(world: World) 
     assert staked(world, job.coordinators[0]) == 900  # a tenth for lateness, and the rest of its lock
 
 
-def test_a_late_coordinator_is_taken_over_and_pays_a_tenth(world: World, job: Job) -> None:
+def test_r15_a_late_coordinator_is_taken_over_and_pays_a_tenth(world: World, job: Job) -> None:
     standby = job.coordinators[1]
     world.wait(job.terms.patience - 1)
     with refused("TooEarly"):
@@ -287,7 +287,8 @@ def test_a_late_coordinator_is_taken_over_and_pays_a_tenth(world: World, job: Jo
     event = world.ledger.takeover(job.id, sender=standby.address).one("CoordinatorReplaced")
     assert (event.previous, event.next) == (job.coordinators[0].address, standby.address)
     assert staked(world, job.coordinators[0]) == 990
-    assert world.vault.credit(job.client.address) == 4 * UNIT  # and the finder's share burns (R15)
+    assert world.vault.credit(job.client.address) == 4 * UNIT
+    assert world.vault.credit(standby.address) == 0  # the finder's share of lateness burns (R15)
     assert (job.state.attempt, job.coordinator) == (0, standby)
     with refused("NotCoordinator"):
         world.ledger.anchor(job.draft(), sender=job.coordinators[0].address)

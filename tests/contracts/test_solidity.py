@@ -55,7 +55,7 @@ def test_fuzz_and_invariants_hold() -> None:
 @pytest.mark.slow
 def test_every_finding_of_slither_is_fixed_or_answered() -> None:
     if not (ROOT / ".venv-slither/bin/slither").exists():
-        pytest.skip("no Slither; run: contracts/slither.sh install")
+        pytest.skip("no Slither; run: contracts/slither.py install")
     forge()
     result = subprocess.run([sys.executable, str(CONTRACTS / "slither.py")], env=environment(), capture_output=True, text=True)
     assert result.returncode == 0, result.stdout + result.stderr

@@ -34,6 +34,12 @@ def test_a_supply_above_the_cap_is_refused(world: World) -> None:
         world.deploy("HansaToken", "t", "T", 100, world.deployer.address, 101, ZERO)
 
 
+def test_the_cap_fits_128_bits(world: World) -> None:
+    world.deploy("HansaToken", "t", "T", 2**128 - 1, world.deployer.address, 1, ZERO)
+    with refused("CapTooLarge", 2**128, 2**128 - 1):
+        world.deploy("HansaToken", "t", "T", 2**128, world.deployer.address, 1, ZERO)
+
+
 def test_burning_lowers_the_supply(world: World) -> None:
     world.token.burn(5, sender=world.deployer.address)
     assert world.token.totalSupply() == SUPPLY - 5
