@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
 from hansa.chain.cursor import Cursor
@@ -30,8 +30,8 @@ class Watcher(Follower):
         super().__init__(Cursor(ledger, deployment.events(), first_block=deployment.block), read_nets)
         self._seen: asyncio.Queue[News] = asyncio.Queue()
 
-    async def _fold_job(self, event: Event) -> None:
-        await super()._fold_job(event)
+    def _fold_job(self, event: Event, nets: Mapping[int, tuple[int, ...]]) -> None:
+        super()._fold_job(event, nets)
         self._seen.put_nowait((event, self.jobs[int(str(event.args["job"]))]))
 
     async def next(self, timeout: float) -> News:
