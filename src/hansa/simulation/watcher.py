@@ -32,7 +32,8 @@ class Watcher(Follower):
 
     def _fold_job(self, event: Event, nets: Mapping[int, tuple[int, ...]]) -> None:
         super()._fold_job(event, nets)
-        self._seen.put_nowait((event, self.jobs[int(str(event.args["job"]))]))
+        if "job" in event.args:  # the cohort also says, once, which ledger it obeys
+            self._seen.put_nowait((event, self.jobs[int(str(event.args["job"]))]))
 
     async def next(self, timeout: float) -> News:
         """The next event; ProtocolError when the ledger is silent for `timeout` seconds."""
