@@ -75,7 +75,7 @@ def condemn_not_counted(patch: Patch) -> None:
     patch.setattr(upkeep, "deciding_wrong", lambda job, box: (b"", ()))
 
 
-@planted(scenarios.test_an_undisturbed_job_pays_everybody_and_leaves_only_dust)
+@planted(scenarios.test_an_undisturbed_job_pays_everybody_and_leaves_nothing)
 def takeover_before_patience(patch: Patch) -> None:
     def standby(job: JobState, me: str, now: float) -> list[Duty]:
         return [duties.Takeover(job.id, job.round, job.attempt, job.since)] if me in job.standbys else []
@@ -173,7 +173,7 @@ def slashing_burns_nothing(patch: Patch) -> None:
     patch.setattr(purse.Purse, "slash", slash)
 
 
-@planted(stateful)
+@planted(scenarios.test_r5_withheld_blobs_never_win_though_a_third_swears_it_fetched_them)
 def what_cannot_be_fetched_is_not_challenged(patch: Patch) -> None:
     real = verifier._challenges
     patch.setattr(verifier, "_challenges", lambda job, seat, mine, now: mine is not None and real(job, seat, mine, now))
@@ -223,18 +223,25 @@ def nobody_releases_stake(patch: Patch) -> None:
         patch.setattr(module, "parting", keep)
 
 
-@planted(scenarios.test_r5_a_trainer_that_the_coordinator_ignores_goes_to_the_ledger)
+@planted(scenarios.test_r5_nobody_is_left_out_before_it_could_go_to_the_ledger)
 def an_incomplete_anchor_need_not_wait(patch: Patch) -> None:
-    real = referee.Referee.anchor
+    patch.setattr(JobState, "premature", lambda self: False)
 
-    def anchor(self: referee.Referee, account: str, each: Any) -> None:
-        opened, self._opened_at = self._opened_at, -(1 << 40)
-        try:
-            real(self, account, each)
-        finally:
-            self._opened_at = opened
 
-    patch.setattr(referee.Referee, "anchor", anchor)
+@planted(scenarios.test_r5_a_trainer_that_the_coordinator_ignores_goes_to_the_ledger)
+def trainers_never_go_to_the_ledger(patch: Patch) -> None:
+    patch.setattr(JobState, "register_from", lambda self: self.terms.deadline)
+
+
+@planted(scenarios.test_r5_an_update_that_was_left_with_nobody_accuses_nobody)
+def nobodys_update_is_waited_for(patch: Patch) -> None:
+    patch.setattr(JobState, "blocking", lambda self: len(self.verifiers) + 1)
+
+
+@planted(scenarios.test_an_undisturbed_job_pays_everybody_and_leaves_nothing)
+def fees_lose_what_rounding_leaves(patch: Patch) -> None:
+    real = payout.Payout._fee
+    patch.setattr(payout.Payout, "_fee", lambda self, milestone, index, seat: real(self, milestone, index, seat) // 10 * 10)
 
 
 @planted(scenarios.test_a_trainer_that_cannot_reach_the_coordinator_is_collected_from_the_verifiers)

@@ -55,12 +55,12 @@ def models(world: World) -> list[bytes]:
     return [final.anchor.model for final in world.job().final]
 
 
-def test_an_undisturbed_job_pays_everybody_and_leaves_only_dust() -> None:
+def test_an_undisturbed_job_pays_everybody_and_leaves_nothing() -> None:
     world = company(rounds=4, milestones=2)
     play(world)
     assert world.job().closed == 1 and len(world.job().final) == 4
     assert not world.refused
-    assert 0 <= world.purse.accrued - world.purse.claimed < 4 * 3
+    assert world.purse.accrued == world.purse.claimed
     paid = [world.purse.wallets[name] - (WEALTH - WEALTH // 10) for name in TRAINERS]
     assert len(set(paid)) == 1 and paid[0] > 0
     assert all(world.purse.wallets[name] > WEALTH - WEALTH // 10 for name in world.job().verifiers)
@@ -161,8 +161,14 @@ def test_r5_withheld_blobs_lapse_when_nobody_even_challenges() -> None:
 def test_r5_a_trainer_that_the_coordinator_ignores_goes_to_the_ledger() -> None:
     world = company(coordinators=(bad.OmittingCoordinator, Coordinator), quorum=3)
     play(world)
-    assert any("three quarters" in sentence for _, _, sentence in world.refused)
     assert count(world, facts.UpdateRegistered) == 1 and count(world, facts.Condemned) == 1
+    assert {final.anchor.accepted for final in world.job().final} == {4}
+
+
+def test_r5_nobody_is_left_out_before_it_could_go_to_the_ledger() -> None:
+    world = company(coordinators=(bad.HastyCoordinator, Coordinator), quorum=3)
+    play(world)
+    assert count(world, facts.UpdateRegistered) == 0 and count(world, facts.Condemned) == 1
     assert {final.anchor.accepted for final in world.job().final} == {4}
 
 

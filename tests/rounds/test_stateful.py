@@ -23,6 +23,7 @@ COORDINATOR_FAULTS = [
     bad.SilentCoordinator,
     bad.WithholdingCoordinator,
     bad.OmittingCoordinator,
+    bad.HastyCoordinator,
     bad.StallingCoordinator,
 ]
 TRAINER_FAULTS = [bad.SilentTrainer, bad.PhantomTrainer]

@@ -103,8 +103,12 @@ class JobState(msgspec.Struct, frozen=True):
         return self.since + self.terms.patience * 5 / 8
 
     def gather_until(self) -> float:
-        """When a round stops waiting for missing trainers; until then an anchor that lacks one is refused (R5)."""
+        """When a round stops waiting for missing trainers."""
         return self.since + self.terms.patience * 3 / 4
+
+    def premature(self) -> bool:
+        """Whether the anchor lacks a trainer that had no time to go to the ledger yet: it is wrong, whatever it sums (R5)."""
+        return self.anchor is not None and self.anchor.accepted < len(self.trainers) and self.anchored_at < self.gather_until()
 
     def firm_at(self, milestone: int) -> int | None:
         """When no proof can undo a milestone any more (R7); None while its last round is not final."""

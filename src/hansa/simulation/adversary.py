@@ -86,7 +86,7 @@ class WithholdingCoordinator(Coordinator):
 
 
 class OmittingCoordinator(Coordinator):
-    """Leaves the first trainer out: no receipt, nothing collected for it, and an anchor as soon as the quorum is there."""
+    """Leaves the first trainer out: no receipt, and what it registers is not collected."""
 
     honest = False
 
@@ -94,7 +94,16 @@ class OmittingCoordinator(Coordinator):
         return trainer != self.view.trainers[0]
 
     def due(self, job: JobState, now: float) -> list[Duty]:
-        due = [duty for duty in super().due(job, now) if not isinstance(duty, duties.Collect)]
+        nobody = {trainer: frozenset(job.verifiers) for trainer in job.trainers}
+        self.absent = {(job.round, job.attempt): nobody}
+        return [duty for duty in super().due(job, now) if not isinstance(duty, duties.Collect)]
+
+
+class HastyCoordinator(OmittingCoordinator):
+    """Leaves the first trainer out and anchors as soon as the quorum is there, before it could go to the ledger."""
+
+    def due(self, job: JobState, now: float) -> list[Duty]:
+        due = super().due(job, now)
         got = self.took.get((job.round, job.base), {})
         drafted = (job.round, job.attempt) in self.drafts
         if job.phase is Phase.OPEN and job.coordinator == self.account and not drafted and len(got) >= job.terms.quorum:

@@ -92,7 +92,7 @@ def judge(job: JobState, fetch: Fetch, lodged: Mapping[str, Accepted]) -> Verdic
     owed = [
         each for trainer, each in lodged.items() if trainer not in listed and job.registered_now().get(trainer) == each.statement.update
     ]
-    if not _sound(job, manifest):
+    if job.premature() or not _sound(job, manifest):
         return Verdict(Judgement.WRONG, NO_ANCHOR)
     expected = assemble(job, job.coordinator, (*manifest.updates, *owed), fetch)
     if expected is None:
@@ -116,6 +116,7 @@ def credit_table(anchor: Anchor, fetch: Fetch) -> dict[Address, Wei] | None:
 
 def _sound(job: JobState, manifest: Manifest) -> bool:
     """Whether the updates are of this round, enough, and each signed by its seated trainer."""
+    anchor_says = job.anchor.accepted if job.anchor is not None else 0
     of_this = (manifest.job, manifest.round, manifest.attempt, manifest.coordinator) == (job.id, job.round, job.attempt, job.coordinator)
     signed = all(
         each.signature == update_seal(each.statement)
@@ -123,7 +124,8 @@ def _sound(job: JobState, manifest: Manifest) -> bool:
         and (each.statement.round, each.statement.base) == (job.round, job.base)
         for each in manifest.updates
     )
-    return of_this and signed and len(manifest.updates) >= job.terms.quorum
+    many = anchor_says == len(manifest.updates) >= job.terms.quorum
+    return of_this and signed and many
 
 
 def _credits(job: JobState, coordinator: str, trainers: tuple[Address, ...], before: Mapping[Address, Wei]) -> dict[Address, Wei]:

@@ -48,11 +48,14 @@ class Payout:
         referee.purse.pay(account, amount)
 
     def _fee(self, milestone: int, index: int, seat: int) -> int:
-        """A seat's equal part of the verifiers' share of one round, rounded down; 0 when the finalising call did not name it."""
+        """A seat's equal part of what one round sets aside for its paid verifiers; what rounding leaves goes to the lowest of them."""
         referee = self._referee
         seats = referee.standing[milestone * referee.span + index + 1].seats
         price = round_price(referee.nets[milestone], referee.span, index)
-        return price * referee.terms.verifier_bps // BPS // seats.bit_count() if seats >> seat & 1 else 0
+        each, rest = divmod(price * referee.terms.verifier_bps // BPS, seats.bit_count())
+        if not seats >> seat & 1:
+            return 0
+        return each + (rest if seats & ((1 << seat) - 1) == 0 else 0)
 
     def open_shard(self, account: str, milestone: int, digest: bytes, salt: bytes, proof: Sequence[bytes]) -> None:
         """The client shows one shard of its acceptance data once the milestone cannot be undone any more (R11)."""

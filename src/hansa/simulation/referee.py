@@ -122,9 +122,6 @@ class Referee:
         _refuse(
             not self.terms.quorum <= anchor.accepted <= trainers, f"{anchor.accepted} updates; quorum {self.terms.quorum} of {trainers}"
         )
-        # R5: whoever is left out must have had time to go to the ledger.
-        early = (at - self._opened_at) * 4 < self.terms.patience * 3
-        _refuse(anchor.accepted < trainers and early, "an anchor that lacks a trainer waits for three quarters of the patience")
         self.standing[self.round] = Standing(anchor, account, at)
         self.phase = Phase.ANCHORED
         self.log.append(facts.RoundAnchored(job=self.job, at=at, round=self.round, coordinator=account, anchor=anchor, anchored_at=at))
