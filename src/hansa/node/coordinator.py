@@ -8,33 +8,39 @@ from collections.abc import Mapping, Sequence
 from hansa.core.encoding import decode, encode
 from hansa.core.errors import ProtocolError
 from hansa.core.ports import Handler
-from hansa.core.types import Address, Digest, Envelope, Role, Wei
+from hansa.core.types import Address, BlobRef, Digest, Envelope, Role, Wei
 from hansa.identity.statements import UpdateReceipt
 from hansa.model.state import ModelState
-from hansa.node.ballots import read_ballot, read_measurement
-from hansa.node.book import Drafted, Received, Took
-from hansa.node.intake import read_submission
-from hansa.node.node import Node, model_ref
+from hansa.node.blobs import name_of
+from hansa.node.book import Absent, Drafted, Received, Took
+from hansa.node.hearing import Hearing
+from hansa.node.intake import check_update, reached, read_submission
+from hansa.node.node import LAG, Parts, model_ref
 from hansa.rounds import duties, manifest
 from hansa.rounds.anchor import Anchor, updates_root
 from hansa.rounds.assemble import Outcome, draft, outcome
 from hansa.rounds.coordinator import coordinator_duties
 from hansa.rounds.duties import Duty
-from hansa.rounds.job import JobState
-from hansa.rounds.manifest import Accepted, Manifest, credit_rows
+from hansa.rounds.job import JobState, Phase
+from hansa.rounds.manifest import Accepted, Held, Manifest, credit_rows
 from hansa.rounds.spec import JobSpec
 
 
-class CoordinatorNode(Node):
+class CoordinatorNode(Hearing):
     """Primary or standby, as the ledger says from round to round."""
 
     role = Role.COORDINATOR
+
+    def __init__(self, parts: Parts) -> None:
+        super().__init__(parts)
+        self._sums: dict[int, tuple[tuple[int, int], frozenset[str]]] = {}
+        """Job to the (round, attempt) that is being summed now, and whose updates are in it."""
 
     def owed(self, job: JobState) -> Sequence[Duty]:
         return coordinator_duties(job, self.account, self.book.coordinator(job.id), self.now())
 
     def handlers(self) -> Mapping[str, Handler]:
-        return {**super().handlers(), "update": self._take, "verdict": self._hear, "evaluation": self._hear_evaluation}
+        return {**super().handlers(), "update": self._take}
 
     async def perform(self, duty: Duty) -> None:
         match duty:
@@ -47,64 +53,93 @@ class CoordinatorNode(Node):
 
     async def _take(self, envelope: Envelope, body: bytes) -> bytes:
         """Handler "update": store, journal, then promise; the same update again gets a new receipt for the present attempt."""
-        job = self.follower.jobs.get(envelope.job)
+        job = await self.follower.until(envelope.job, lambda job: reached(envelope, job), LAG)
         if job is None or job.coordinator != self.account:
             raise ProtocolError("this node is not the coordinator in office; look at the ledger")
         spec, _ = await self.spec(job)
-        accepted, data = read_submission(envelope, body, job, spec, self.parts.domain, self.follower.directory)
+        job = self.job(job.id)
+        accepted, data = await read_submission(envelope, body, job, spec, self.parts.domain, self.follower.directory)
         said = accepted.statement
-        known = self.book.took[job.id][(said.round, said.base)].get(said.trainer)
-        if known is None:
-            await self.blobs.keep(job.id, data, self.until(job), open=False)
-            self.book.write(Took(accepted))
-            self._wake.set()
-        elif known.statement != said:
-            raise ProtocolError("another update of yours was accepted for this round; the first one counts")
-        receipt = UpdateReceipt(job.id, said.round, job.attempt, said.trainer, said.update)
+        async with self.desk(said.trainer):
+            known = self.book.took[job.id][(said.round, said.base)].get(said.trainer)
+            if known is not None and known.statement != said:
+                raise ProtocolError("another update of yours was accepted for this round; the first one counts")
+            if known is None:
+                self._check_in_sum(job, said.trainer)
+                await self._keep(job, accepted, bytes(data))
+        now = self.job(job.id)
+        if now.phase is not Phase.OPEN or (now.round, now.base) != (said.round, said.base) or now.coordinator != self.account:
+            raise ProtocolError("the round went on while your update was stored; look at the ledger")
+        # A receipt says that the update counts in this attempt: none for what came after the sum was begun.
+        self._check_in_sum(now, said.trainer)
+        receipt = UpdateReceipt(job.id, said.round, now.attempt, said.trainer, said.update)
         return encode(Received(receipt, self.account, receipt.sign(self.parts.domain, self.parts.signer)))
 
-    async def _hear(self, envelope: Envelope, body: bytes) -> bytes:
-        """Handler "verdict"."""
-        self.book.write(
-            read_ballot(body, self.follower.jobs.get(envelope.job), self.parts.contracts, self.parts.domain, self.follower.directory)
-        )
-        self._wake.set()
-        return b"{}"
+    def _check_in_sum(self, job: JobState, trainer: str) -> None:
+        at = (job.round, job.attempt)
+        begun, trainers = self._sums.get(job.id, (at, None))
+        late = trainer not in trainers if begun == at and trainers is not None else at in self.book.drafts[job.id]
+        if late:
+            raise ProtocolError(f"round {job.round} is being summed; your update came too late for it")
 
-    async def _hear_evaluation(self, envelope: Envelope, body: bytes) -> bytes:
-        """Handler "evaluation"."""
-        job = self.follower.jobs.get(envelope.job)
-        self.book.write(read_measurement(body, job, self.parts.contracts, self.parts.domain, self.follower.directory))
-        return b"{}"
+    async def _keep(self, job: JobState, accepted: Accepted, data: bytes) -> None:
+        """Journal an update with its blob, and bring it to a second holder at once: it must have one before the anchor (R17)."""
+        ref = await self.blobs.put(data)
+        await self.book.write(*self.blobs.guard(job.id, ref, self.until(job), open=False), Took(accepted))
+        self.blobs.begin_placing(job, ref, data, self._others(job), open=False)
+        self._wake.set()
+
+    def _others(self, job: JobState) -> list[Address]:
+        """Who may be second holder of the job's blobs."""
+        return [Address(each) for each in (*job.standbys, *job.verifiers) if each != self.account and each not in job.removed]
 
     async def _collect(self, job: JobState, duty: duties.Collect) -> None:
-        """Registered updates that their trainers left with the verifiers (R5)."""
+        """Registered updates that their trainers left with the verifiers, or the word of verifiers that they hold none (R5)."""
         spec, _ = await self.spec(job)
-        for trainer in duty.trainers:
-            for verifier in job.verifiers:
-                peer = self.follower.directory.peer(Address(verifier))
-                reply = await self.parts.transport.request(peer, "left", trainer.encode(), job=job.id, round=job.round, timeout=5.0)
-                if not reply:
-                    continue
-                accepted = decode(reply, Accepted)
-                said = accepted.statement
-                if said.update != job.registered_now().get(trainer) or (said.round, said.base) != (job.round, job.base):
-                    continue
-                data = await self.blobs.get(accepted.ref, [Address(each) for each in job.verifiers])
-                await self.blobs.keep(job.id, data, self.until(job), open=False)
-                self.book.write(Took(accepted))
-                break
+        asked = [(Address(verifier), trainer) for trainer in duty.trainers for verifier in job.verifiers]
+        results = await asyncio.gather(*(self._ask(job, spec, *each) for each in asked), return_exceptions=True)
+        for result in results:
+            if isinstance(result, BaseException):
+                raise result
+
+    async def _ask(self, job: JobState, spec: JobSpec, verifier: Address, trainer: str) -> None:
+        """One verifier for what one trainer left there."""
+        peer = self.follower.directory.peer(verifier)
+        reply = await self.parts.transport.request(peer, "left", trainer.encode(), job=job.id, round=job.round, timeout=5.0)
+        at = (job.round, job.attempt)
+        if not reply:
+            if verifier not in self.book.absent[job.id][at].get(trainer, ()):
+                await self.book.write(Absent(job.id, *at, trainer, verifier))
+            return
+        accepted = decode(reply, Accepted)
+        if accepted.statement.trainer != trainer:
+            raise ProtocolError(f"{verifier} answered with the update of another trainer than was asked for")
+        data = await self.blobs.get(accepted.ref, [verifier, *(Address(each) for each in job.verifiers)])
+        # The verifier's word is not taken for it: a false update in the sum would be this coordinator's fault.
+        check_update(accepted, data, job, spec, self.parts.domain, self.follower.directory)
+        async with self.desk(trainer):
+            if trainer not in self.book.took[job.id][(job.round, job.base)]:
+                await self._keep(job, accepted, data)
 
     async def _assemble(self, job: JobState, duty: duties.Assemble) -> None:
         """Every blob is stored here and promised by a second holder before the anchor that names it is drafted (R17)."""
-        spec, _ = await self.spec(job)
-        accepted = [self.book.took[job.id][(job.round, job.base)][trainer] for trainer in duty.trainers]
-        blobs = {each.statement.update: await self.blobs.own(each.ref) for each in accepted}
-        base = await self.model(job, spec, job.round)
-        before = (await self.manifest(job, job.round - 1)).credit_table() if job.round > 1 else {}
-        made = await asyncio.to_thread(self.result, spec, job, base, accepted, blobs, before)
-        anchor = await self._publish(job, spec, accepted, blobs, made)
-        self.book.write(Drafted(anchor))
+        took = dict(sorted(self.book.took[job.id][(job.round, job.base)].items()))
+        self._sums[job.id] = ((job.round, job.attempt), frozenset(took))
+        try:
+            spec, _ = await self.spec(job)
+            accepted = list(took.values())
+            blobs = {each.statement.update: await self.blobs.own(each.ref) for each in accepted}
+            base = await self.model(job, spec, job.round)
+            before = (await self.manifest(job, job.round - 1)).credit_table() if job.round > 1 else {}
+            made = await asyncio.to_thread(self.result, spec, job, base, accepted, blobs, before)
+            anchor = await self._publish(job, spec, accepted, blobs, made)
+            now = self.job(job.id)
+            still = (now.phase, now.round, now.attempt, now.base, now.coordinator)
+            if still != (Phase.OPEN, job.round, job.attempt, job.base, self.account):
+                raise ProtocolError("the job went on while its round was summed; nothing is anchored")
+            await self.book.write(Drafted(anchor))
+        finally:
+            del self._sums[job.id]
 
     def result(
         self, spec: JobSpec, job: JobState, base: ModelState, accepted: Sequence[Accepted], blobs: Mapping[bytes, bytes],
@@ -116,20 +151,28 @@ class CoordinatorNode(Node):
     async def _publish(
         self, job: JobState, spec: JobSpec, accepted: Sequence[Accepted], blobs: Mapping[bytes, bytes], made: Outcome
     ) -> Anchor:
-        until = self.until(job)
-        aggregate = await self.blobs.keep(job.id, made.aggregate, until, open=False)
-        model = await self.blobs.keep(job.id, made.model, until, open=True)
-        others = [Address(each) for each in (*job.coordinators, *job.verifiers) if each != self.account]
-        pieces = [(each.ref, blobs[each.statement.update], False) for each in accepted]
-        pieces += [(aggregate, made.aggregate, False), (model, made.model, True)]
-        await asyncio.gather(*(self.blobs.place(job, ref, data, until, others, open=open) for ref, data, open in pieces))
-        held = tuple(next(iter(self.book.placed[ref.digest].values())) for ref, _, _ in pieces)
+        until, others = self.until(job), self._others(job)
+
+        async def settle(data: bytes, *, open: bool) -> tuple[BlobRef, Held]:
+            """Stored here and at a second holder, both at once."""
+            ref = await name_of(data)
+            held, _ = await asyncio.gather(
+                self.blobs.place(job, ref, data, others, open=open), self.blobs.keep(job.id, data, until, open=open)
+            )
+            return ref, held
+
+        async def promised(each: Accepted) -> Held:
+            return await self.blobs.place(job, each.ref, blobs[each.statement.update], others, open=False)
+
+        ((aggregate, first), (model, second)), updates = await asyncio.gather(
+            asyncio.gather(settle(made.aggregate, open=False), settle(made.model, open=True)),
+            asyncio.gather(*(promised(each) for each in accepted)),
+        )
         page = Manifest(
             job=job.id, round=job.round, attempt=job.attempt, coordinator=self.account, base=model_ref(job, spec, job.round),
-            updates=tuple(accepted), aggregate=aggregate, model=model, credits=credit_rows(made.credits), held=held,
+            updates=tuple(accepted), aggregate=aggregate, model=model, credits=credit_rows(made.credits),
+            held=(*updates, first, second),
         )  # fmt: skip
-        written = manifest.write(page)
-        listing = await self.blobs.keep(job.id, written, until, open=True)
-        await self.blobs.place(job, listing, written, until, others, open=True)
+        listing, _ = await settle(manifest.write(page), open=True)
         roots = (updates_root(each.statement for each in accepted), Digest(listing.digest), Digest(aggregate.digest), Digest(model.digest))
         return draft(job, made, roots, listing.size, len(accepted))

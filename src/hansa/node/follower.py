@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
 
 import msgspec
 
@@ -41,6 +41,8 @@ class Follower:
         self.anchors: dict[tuple[int, int, int], Event] = {}
         self.directory = Directory()
         self.extension = 0
+        self.moved = 0
+        """Block time of the last event of a job, which is also when the protocol's clock ticked at the latest (R16)."""
         self.healthy = False
 
     async def catch_up(self) -> bool:
@@ -110,6 +112,7 @@ class Follower:
         if isinstance(fact, RoundAnchored):
             self.anchors[(fact.job, fact.round, fact.anchor.attempt)] = event
         self.jobs[fact.job] = apply(state, fact)
+        self.moved = event.timestamp
 
     async def run(self) -> None:
         """Follow for ever; a chain that is down is asked again and again, nothing is lost meanwhile."""
@@ -136,10 +139,11 @@ class Follower:
 
     async def change(self, timeout: float) -> None:
         """Return after the next block, or after `timeout` seconds."""
-        try:
-            await asyncio.wait_for(self._changed.wait(), timeout)
-        except TimeoutError:
-            return
+        news = self._changed
+        with contextlib.suppress(TimeoutError):
+            # `asyncio.wait_for` would swallow a cancellation that comes together with the news.
+            async with asyncio.timeout(timeout):
+                await news.wait()
 
     async def until(self, job: int, holds: Callable[[JobState], bool], timeout: float) -> JobState | None:
         """The job once something holds of it; as it is (None: unknown) when `timeout` seconds have passed before."""
@@ -151,7 +155,7 @@ class Follower:
                 return state
             await self.change(left)
 
-    @asynccontextmanager
+    @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[Follower]:
         """Following until the block ends; a follower that fails ends the block too, for nobody may act on a state that stands still."""
         async with asyncio.TaskGroup() as group:

@@ -4,37 +4,47 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from weakref import WeakValueDictionary
 
 from hansa.chain.deployment import Contracts
 from hansa.core.clock import Clock
 from hansa.core.encoding import decode
-from hansa.core.errors import FormatError, ProtocolError
-from hansa.core.ports import Beacon, BlobStore, Call, Handler, Ledger, Receipt, Signer, Transport
+from hansa.core.errors import FormatError, HansaError, LedgerError, ProtocolError
+from hansa.core.ports import Beacon, BlobStore, Call, Handler, Ledger, RangeHandler, Receipt, Signer, Transport
 from hansa.core.types import Address, BlobRef, Role
 from hansa.identity.typed import Domain
 from hansa.market.claims import claim_calls
 from hansa.market.posting import Posting
 from hansa.model import codec
 from hansa.model.state import ModelState
-from hansa.node.blobs import Blobs
-from hansa.node.book import Book
+from hansa.node.blobs import IN_MEMORY, MAX_UPLOAD, Blobs
+from hansa.node.book import Book, Claimed, Forgotten
 from hansa.node.executor import Executor
 from hansa.node.follower import Follower
+from hansa.node.obligations import Enrol, Expose, Tick, exposure, exposures, ticks
+from hansa.node.recent import Recent
 from hansa.node.transactions import upkeep_call
 from hansa.rounds import duties, manifest
+from hansa.rounds.anchor import Anchor
 from hansa.rounds.duties import Duty
 from hansa.rounds.job import JobState, Phase
 from hansa.rounds.manifest import Manifest
-from hansa.rounds.spec import JobSpec, read_spec
-from hansa.runtime.workers import WorkerPool
+from hansa.rounds.spec import MAX_SPEC, JobSpec, read_spec
+from hansa.runtime.on_demand import Workers
 
 log = logging.getLogger(__name__)
 
 TICK = 0.2
 """Seconds between looks at the clock; every deadline is met within this."""
+HOUSEKEEPING = 600.0
+"""Seconds between looks for what may be deleted."""
+LAG = 1.0
+"""Seconds for which a message that is ahead of this node's view of the ledger waits for the ledger."""
+_PAGE = 64 << 10
 
 
 @dataclass(frozen=True)
@@ -54,7 +64,7 @@ class Parts:
     follower: Follower
     clock: Clock
     scratch: Path
-    workers: WorkerPool | None = None
+    workers: Workers | None = None
     auto_enrol: bool = True
     standby: bool = False
 
@@ -69,9 +79,14 @@ class Node:
         self.follower, self.book, self.account = parts.follower, parts.book, parts.account
         self.blobs = Blobs(
             parts.store, parts.book, parts.transport, parts.follower.directory, parts.domain, parts.signer, parts.account,
-            parts.follower.jobs.get, parts.scratch,
+            parts.follower.jobs.get, parts.scratch, self.until, self._allowance,
         )  # fmt: skip
         self._specs: dict[int, tuple[JobSpec, BlobRef]] = {}
+        self._desks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._models: Recent[ModelState] = Recent(IN_MEMORY, lambda model: model.vector.nbytes)
+        self._manifests: Recent[Manifest] = Recent(4, lambda _: 1)
+        self._max_gap: int | None = None
+        self._ticked = 0
         self._wake = asyncio.Event()
         self._executor = Executor(self._perform_logged, self._wake.set, self._failed)
 
@@ -89,33 +104,42 @@ class Node:
                 await self._claim(self.job(duty.job), duty)
             case duties.Release(job):
                 await self.send(self.parts.contracts.cohort.release(job, (self.account,)), duty)
+            case Enrol():
+                await self._enrol(self.job(duty.job), duty)
+            case Expose():
+                await self.send(exposure(self.parts.contracts, self.book, duty), duty)
+            case Tick():
+                await self._tick(duty)
             case _:
                 await self.send(upkeep_call(self.parts.contracts, duty), duty)
 
     def handlers(self) -> Mapping[str, Handler]:
         return {"hold": self.blobs.hold, "outline": self.blobs.outline}
 
-    async def start(self) -> None:
-        """What the role must have ready before it follows jobs."""
+    def ranges(self) -> RangeHandler | None:
+        """What serves parts of blobs; None for who serves none."""
+        return self.blobs.read
 
     async def run(self, stop: asyncio.Event, ready: Callable[[str], None]) -> None:
         """Serve, follow, and carry out duties until told to stop; what was under way is taken up again at the next start."""
-        await self.start()
-        url = await self.parts.transport.serve(self.handlers(), self.blobs.read)
+        url = await self.parts.transport.serve(self.handlers(), self.ranges())
         try:
             async with self.follower.running(), asyncio.TaskGroup() as group:
-                news = group.create_task(self._watch())
+                aside = (group.create_task(self._watch()), group.create_task(self._keep_house()))
                 ready(url)
                 while not stop.is_set():
                     self._wake.clear()
                     if self.follower.healthy:
                         self._executor.carry_out(await self._due())
                     await _first(stop.wait(), self._wake.wait(), timeout=TICK)
-                news.cancel()
+                for task in aside:
+                    task.cancel()
         finally:
             await self._executor.close()
+            await self.blobs.close()
             await self.parts.transport.close()
             await self.parts.ledger.close()
+            await self.book.close()
             if self.parts.workers is not None:
                 await self.parts.workers.close()
 
@@ -124,13 +148,52 @@ class Node:
             await self.follower.change(3600.0)
             self._wake.set()
 
-    async def _due(self) -> list[Duty]:
-        due: list[Duty] = []
+    async def _keep_house(self) -> None:
+        while True:
+            await asyncio.sleep(HOUSEKEEPING)
+            try:
+                await self.tidy()
+            except HansaError as error:
+                log.warning("not tidied", extra={"error": str(error)})
+
+    async def tidy(self) -> int:
+        """Forget jobs that are over for good and delete blobs that none needs any longer; the bytes freed."""
+        freed = await self.blobs.tidy(self.parts.clock.now())
         for job in list(self.follower.jobs.values()):
-            if self._may_enrol(job):
-                due.append(Enrol(job.id))
-            due += self.owed(job)
+            over = job.phase is Phase.CLOSED and self.parts.clock.now() > self.until(job) and not self._all_owed(job)
+            if over and job.id not in self.book.forgotten:
+                await self.book.write(Forgotten(job.id))
+                self._specs.pop(job.id, None)
+        return freed
+
+    async def _due(self) -> list[Duty]:
+        if self._max_gap is None:
+            try:
+                self._max_gap = await self.parts.contracts.clock.max_gap().read(self.parts.ledger)
+            except LedgerError:
+                return []
+        return [duty for job in list(self.follower.jobs.values()) for duty in self._all_owed(job)]
+
+    def _all_owed(self, job: JobState) -> list[Duty]:
+        """What the role owes, and what every member does: enrol, keep the clock going, show who contradicted itself."""
+        if job.id in self.book.forgotten:
+            return []
+        due = [*self.owed(job), *exposures(job, self.account, self.book, self.now())]
+        if self._may_enrol(job):
+            due.append(Enrol(job.id))
+        if self._max_gap is not None:
+            last = max(self.follower.moved, self._ticked)
+            due += ticks(job, self.account, last, self._max_gap, self.parts.clock.now())
         return due
+
+    async def _tick(self, duty: Tick) -> None:
+        """Unless somebody else did meanwhile: a tick leaves no event."""
+        clock, ledger = self.parts.contracts.clock, self.parts.ledger
+        last = await clock.last().read(ledger)
+        if last <= duty.since:
+            receipt = await self.send(clock.tick(), duty)
+            last = (await ledger.block(receipt.block)).timestamp
+        self._ticked = max(self._ticked, last)
 
     def _may_enrol(self, job: JobState) -> bool:
         if self.role is None or not self.parts.auto_enrol or job.phase is not Phase.ENROLLING:
@@ -141,15 +204,21 @@ class Node:
         return not seated and self.now() < job.terms.enrol_by
 
     async def _perform_logged(self, duty: Duty) -> None:
-        started = self.parts.clock.now()
-        if isinstance(duty, Enrol):
-            await self._enrol(self.job(duty.job), duty)
-        else:
-            await self.perform(duty)
-        log.info("done", extra={"duty": duty.name, "seconds": round(self.parts.clock.now() - started, 4)})
+        # The state may have moved on since this was scheduled; from here to the first await nothing can change.
+        due = next((each for each in self._all_owed(self.job(duty.job)) if each.name == duty.name), None)
+        if due is None:
+            return
+        started = time.perf_counter()
+        await self.perform(due)
+        log.info("done", extra={"duty": duty.name, "seconds": round(time.perf_counter() - started, 4)})
 
     def _failed(self, duty: Duty, error: Exception, tries: int) -> None:
-        log.warning("failed", extra={"duty": duty.name, "error": f"{type(error).__name__}: {error}", "tries": tries})
+        trace = None if isinstance(error, HansaError) else error  # an error of the tree says all in its sentence
+        log.warning("failed", extra={"duty": duty.name, "error": f"{type(error).__name__}: {error}", "tries": tries}, exc_info=trace)
+
+    def desk(self, account: str) -> asyncio.Lock:
+        """One at a time: what is read, judged and written of one party's messages must not be mixed with another of its messages."""
+        return self._desks.setdefault(account, asyncio.Lock())
 
     def job(self, number: int) -> JobState:
         """A job as the ledger tells it now; ProtocolError while it does not."""
@@ -159,7 +228,7 @@ class Node:
         return state
 
     async def send(self, call: Call, duty: Duty) -> Receipt:
-        """The duty's transaction, once, ever; afterwards the state is brought up to what it caused."""
+        """The duty's transaction, once, ever."""
         receipt = await self.parts.ledger.send(call, self.parts.signer, intent=duty.name)
         log.info("sent", extra={"duty": duty.name, "transaction": receipt.transaction.hex(), "gas": receipt.gas_used})
         return receipt
@@ -175,6 +244,8 @@ class Node:
         if self.role is not Role.TRAINER:
             # The client may go away after this: who coordinates or verifies holds what the job starts from (R17).
             for ref in (spec.genesis, spec.progress):
+                if ref.size > MAX_UPLOAD:
+                    raise FormatError(f"job {job.id} starts from a blob of {ref.size} bytes; at most {MAX_UPLOAD} are taken")
                 await self.blobs.keep(job.id, await self.blobs.get(ref, self.holders(job)), self.until(job), open=True)
         commitment = self.parts.beacon.commitment(job.id, self.account) if self.role is Role.VERIFIER else bytes(32)
         await self.send(self.parts.contracts.cohort.enrol(job.id, int(self.role), commitment), duty)
@@ -185,6 +256,8 @@ class Node:
             kernel = await self.parts.contracts.market.get_job(job.id).read(self.parts.ledger)
             posting = decode(kernel.description.encode(), Posting)
             ref = BlobRef(job.terms.spec, posting.size)
+            if not 0 < ref.size <= MAX_SPEC:
+                raise FormatError(f"job {job.id} names a specification of {ref.size} bytes; at most {MAX_SPEC} are read")
             if posting.spec != ref.digest.hex():
                 raise FormatError(f"job {job.id} names two specifications; it cannot be trusted")
             data = await self.blobs.get(ref, [Address(holder) for holder in (*posting.holders, *job.coordinators)])
@@ -196,28 +269,45 @@ class Node:
         """How long this node keeps a job's blobs: past every dispute."""
         return job.terms.deadline + 8 * job.terms.window
 
+    async def _allowance(self, job: JobState) -> int:
+        """Bytes that one party may place here: two attempts at every round, and the blobs of the job itself."""
+        spec, _ = await self.spec(job)
+        values = 16 * spec.layout.size  # aggregate, model and what is around them
+        a_round = job.terms.max_trainers * (spec.update_format(job).size + _PAGE) + values + _PAGE
+        return 2 * job.terms.rounds * a_round + (job.terms.milestones + 2) * MAX_UPLOAD
+
     def holders(self, job: JobState) -> list[Address]:
         """Where a job's blobs are looked for: the coordinator in office, the others, the verifiers, the client."""
         return [Address(each) for each in (job.coordinator, *job.coordinators, *job.candidates, job.client) if each]
 
     async def model(self, job: JobState, spec: JobSpec, number: int) -> ModelState:
         """The model that round `number` starts from."""
-        return codec.decode(await self.blobs.get(model_ref(job, spec, number), self.holders(job)), spec.layout)
+        ref = model_ref(job, spec, number)
+        found = self._models.get(ref.digest)
+        if found is None:
+            found = codec.decode(await self.blobs.get(ref, self.holders(job)), spec.layout)
+            self._models.put(ref.digest, found)
+        return found
 
     async def manifest(self, job: JobState, number: int) -> Manifest:
         """The manifest behind final round `number`."""
-        anchor = job.final[number - 1].anchor
-        return manifest.read(await self.blobs.get(BlobRef(anchor.manifest, anchor.manifest_size), self.holders(job)))
+        return await self.page(job, job.final[number - 1].anchor)
+
+    async def page(self, job: JobState, anchor: Anchor) -> Manifest:
+        """The manifest that an anchor names; FormatError when it is none."""
+        if anchor.manifest_size > manifest.MAX_MANIFEST:
+            raise FormatError(f"the anchor names a manifest of {anchor.manifest_size} bytes; at most {manifest.MAX_MANIFEST} are read")
+        found = self._manifests.get(anchor.manifest)
+        if found is None:
+            found = manifest.read(await self.blobs.get(BlobRef(anchor.manifest, anchor.manifest_size), self.holders(job)))
+            self._manifests.put(anchor.manifest, found)
+        return found
 
     async def _claim(self, job: JobState, duty: duties.Claim) -> None:
         table = (await self.manifest(job, (duty.milestone + 1) * job.rounds_per_milestone)).credit_table() if duty.milestone >= 0 else {}
         for part, call in claim_calls(self.parts.contracts, job, self.account, table):
             await self.parts.ledger.send(call, self.parts.signer, intent=f"{duty.name}/{part}")
-        self.book.claimed_all(job.id, duty.milestone)
-
-
-class Enrol(Duty, frozen=True):
-    """Take this node's role in a job."""
+        await self.book.write(Claimed(job.id, duty.milestone))
 
 
 def model_ref(job: JobState, spec: JobSpec, number: int) -> BlobRef:

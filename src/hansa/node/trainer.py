@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Mapping, Sequence
 
@@ -9,7 +10,7 @@ import numpy as np
 
 from hansa.core import frames
 from hansa.core.encoding import decode, encode
-from hansa.core.errors import DataError, ProtocolError
+from hansa.core.errors import DataError, HansaError, ProtocolError
 from hansa.core.ports import Handler
 from hansa.core.types import Address, BlobRef, Digest, Role
 from hansa.identity.statements import UpdateStatement
@@ -47,6 +48,10 @@ class TrainerNode(Node):
         """None: a trainer only dials out, and there is nothing here to ask for."""
         return {}
 
+    def ranges(self) -> None:
+        """No part of any blob either."""
+        return None
+
     def owed(self, job: JobState) -> Sequence[Duty]:
         return trainer_duties(job, self.account, self.book.trainer(job.id), self.now())
 
@@ -81,9 +86,10 @@ class TrainerNode(Node):
         weight = min(len(self._rows), spec.max_weight) if self._disclose else 1
         format = spec.update_format(job)
         data = format.encode(Update(spec.layout, spec.scales, values, weight), self._digest)
-        blob = await self.blobs.keep(job.id, data, self.until(job), open=False)
+        blob = await self.blobs.put(data)
         said = UpdateStatement(job.id, duty.round, self.account, duty.base, blob.digest, blob.size, weight, self._digest)
-        self.book.write(Made(Accepted(said, said.sign(self.parts.domain, self.parts.signer))))
+        made = Made(Accepted(said, said.sign(self.parts.domain, self.parts.signer)))
+        await self.book.write(*self.blobs.guard(job.id, blob, self.until(job), open=False), made)
 
     async def _delta(self, call: TrainCall, vector: np.ndarray) -> np.ndarray:
         """Local minus global, float32; rows are sent to a worker once and kept there."""
@@ -114,24 +120,28 @@ class TrainerNode(Node):
         got = decode(reply, Received)
         receipt, said = got.receipt, accepted.statement
         key = receipt.signer_of(self.parts.domain, got.signature)
-        if (receipt.job, receipt.round, receipt.trainer, receipt.update) != (job.id, said.round, self.account, said.update):
-            raise ProtocolError("the coordinator's receipt is for another update")
+        wanted = (job.id, said.round, duty.attempt, self.account, said.update)
+        if (receipt.job, receipt.round, receipt.attempt, receipt.trainer, receipt.update) != wanted:
+            raise ProtocolError("the coordinator's receipt is for another update or attempt")
         if self.follower.directory.account_of(key) != duty.coordinator or got.coordinator != duty.coordinator:
             raise ProtocolError("the receipt is not signed by the coordinator in office")
-        self.book.write(got)
+        await self.book.write(got)
 
     async def _register(self, job: JobState, duty: duties.RegisterUpdate) -> None:
         """Leave the update with every verifier that answers, then put its digest on the ledger (R5)."""
         accepted, data = await self._own(job, duty.round, job.base)
-        body, left = frames.pack([encode(accepted), data]), 0
-        for verifier in job.verifiers:
-            try:
-                await self.parts.transport.request(
-                    self.follower.directory.peer(Address(verifier)), "leave", body, job=job.id, round=duty.round, timeout=5.0
-                )
-                left += 1
-            except Exception as error:  # one verifier that is down must not silence a trainer
-                log.warning("not left", extra={"duty": duty.name, "verifier": verifier, "error": str(error)})
-        if not left:
+        body = frames.pack([encode(accepted), data])
+        left = await asyncio.gather(*(self._leave(job, duty, Address(verifier), body) for verifier in job.verifiers))
+        if not any(left):
             raise ProtocolError("no verifier takes the update; it is registered once one does")
         await self.send(self.parts.contracts.rounds.register_update(job.id, duty.round, accepted.statement.update), duty)
+
+    async def _leave(self, job: JobState, duty: duties.RegisterUpdate, verifier: Address, body: bytes) -> bool:
+        """Whether this verifier took it; one that is down must not silence a trainer."""
+        try:
+            peer = self.follower.directory.peer(verifier)
+            await self.parts.transport.request(peer, "leave", body, job=job.id, round=duty.round, timeout=5.0)
+        except HansaError as error:
+            log.warning("not left", extra={"duty": duty.name, "verifier": verifier, "error": str(error)})
+            return False
+        return True

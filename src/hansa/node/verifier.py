@@ -7,16 +7,17 @@ import logging
 from collections.abc import Mapping, Sequence
 
 from hansa.core.encoding import encode
-from hansa.core.errors import BlobUnavailable, FormatError, ProtocolError
+from hansa.core.errors import BlobUnavailable, FormatError, ProtocolError, TransportError
 from hansa.core.ports import Handler
 from hansa.core.types import Address, BlobRef, Envelope, Fault, FaultKind, Judgement, Role, Verdict
 from hansa.identity.statements import Attestation, Evaluation
-from hansa.node.ballots import SignedEvaluation, SignedVerdict, contract_domain, read_ballot, read_measurement
-from hansa.node.book import Left, Measured, Published, Voted
-from hansa.node.intake import read_submission
+from hansa.node.ballots import SignedEvaluation, SignedVerdict, contract_domain
+from hansa.node.book import Left, Measured, Published, Shared, Voted
+from hansa.node.hearing import Hearing
+from hansa.node.intake import reached, read_submission
 from hansa.node.measure import measure
-from hansa.node.node import Node
-from hansa.rounds import duties, manifest
+from hansa.node.node import LAG, Parts
+from hansa.rounds import duties
 from hansa.rounds.duties import Ballot, Duty
 from hansa.rounds.job import JobState
 from hansa.rounds.spec import PPM
@@ -26,17 +27,35 @@ from hansa.verification.judge import fault_digest, judge
 
 log = logging.getLogger(__name__)
 
+_AT_ONCE = 8
+"""Blobs of one round that are fetched at a time."""
 
-class VerifierNode(Node):
+
+class Share(Duty, frozen=True):
+    """Bring the own evaluation of a milestone to coordinators and fellow verifiers."""
+
+    milestone: int
+
+
+class VerifierNode(Hearing):
     role = Role.VERIFIER
 
+    def __init__(self, parts: Parts) -> None:
+        super().__init__(parts)
+        self._told: dict[str, set[Address]] = {}
+        """By duty, who has heard it already."""
+
     def owed(self, job: JobState) -> Sequence[Duty]:
+        if self.account not in job.candidates:
+            return []
         seat = job.verifiers.index(self.account) if self.account in job.verifiers else None
-        return verifier_duties(job, self.account, self.book.verifier(job.id, seat), self.now())
+        own = self.book.verifier(job.id, seat)
+        accepted = {milestone for milestone, _ in job.accepted}
+        shares = [Share(job.id, milestone) for milestone in sorted(own.evaluated - accepted - self.book.shared[job.id])]
+        return [*verifier_duties(job, self.account, own, self.now()), *shares]
 
     def handlers(self) -> Mapping[str, Handler]:
-        mine = {"verdict": self._hear, "evaluation": self._hear_evaluation, "leave": self._take_left, "left": self._give_left}
-        return {**super().handlers(), **mine}
+        return {**super().handlers(), "leave": self._take_left, "left": self._give_left}
 
     async def perform(self, duty: Duty) -> None:
         match duty:
@@ -46,6 +65,8 @@ class VerifierNode(Node):
                 await self._publish(self.job(duty.job), duty)
             case duties.Evaluate():
                 await self._evaluate(self.job(duty.job), duty)
+            case Share():
+                await self._share(self.job(duty.job), duty)
             case duties.Accept():
                 await self._accept(self.job(duty.job), duty)
             case duties.Reveal(job):
@@ -65,36 +86,52 @@ class VerifierNode(Node):
         )  # fmt: skip
         signature = said.sign(contract_domain(self.parts.domain, self.parts.contracts.cohort.address), self.parts.signer)
         ballot = Ballot(seat, verdict.judgement, verdict.digest, signature)
-        self.book.write(Voted(job.id, duty.round, duty.attempt, ballot, own=True))
+        now = self.job(job.id)
+        # Signed verdicts about an anchor that fell meanwhile help nobody, and this one was judged by what held before.
+        if now.anchor == duty.anchor and (now.round, now.attempt) == (duty.round, duty.attempt):
+            await self.book.write(Voted(job.id, duty.round, duty.attempt, ballot, own=True))
 
     async def _verdict(self, job: JobState, duty: duties.Check) -> Verdict:
         """BlobUnavailable while blobs cannot be had: then nothing is signed at all, and the anchor lapses if others fare the same (R5)."""
         anchor, coordinator = duty.anchor, Address(job.coordinator)
         spec, _ = await self.spec(job)
         holders = self.holders(job)
-        listing = await self.blobs.get(BlobRef(anchor.manifest, anchor.manifest_size), holders)
         try:
-            page = manifest.read(listing)
+            page = await self.page(job, anchor)
         except FormatError as error:
             kind = FaultKind.WRONG_AGGREGATE
             return Verdict(Judgement.WRONG, fault_digest(anchor, kind), (Fault(coordinator, kind, f"the manifest: {error}"),))
+        if any(each.statement.size != spec.update_format(job).size for each in page.updates):
+            kind = FaultKind.FORGED_UPDATE
+            return Verdict(Judgement.WRONG, fault_digest(anchor, kind), (Fault(coordinator, kind, "an update of another size"),))
         holders += [Address(held.holder) for held in page.held]
-        updates = {each.statement.update: await self.blobs.get(each.ref, holders) for each in page.updates}
+        refs = [each.ref for each in page.updates]
+        updates = dict(zip([ref.digest for ref in refs], await self._get_all(refs, holders), strict=True))
         base = await self.model(job, spec, job.round)
         before = (await self.manifest(job, job.round - 1)).credit_table() if job.round > 1 else {}
+        left = {trainer: each.statement.update for (round, base_, trainer), each in self.book.left[job.id].items()
+                if (round, base_) == (job.round, job.base)}  # fmt: skip
         verdict = await asyncio.to_thread(
-            judge, spec, job, anchor, page, base, updates, before, self.parts.domain, self.follower.directory.account_of, _name
+            judge, spec, job, anchor, page, base, updates, before, left, self.parts.domain, self.follower.directory.account_of, _name
         )
         # The verifier now is a holder too: the next round, an auditor or a standby may ask it (R17).
-        until = self.until(job)
-        await self.blobs.keep(job.id, listing, until, open=True)
-        for data in updates.values():
-            await self.blobs.keep(job.id, data, until, open=False)
+        kept = [(BlobRef(anchor.manifest, anchor.manifest_size), True), *((ref, False) for ref in refs)]
         if verdict.judgement is Judgement.VALID:
-            model = await self.blobs.get(BlobRef(anchor.model, anchor.model_size), holders)
-            await self.blobs.get(page.aggregate, holders)
-            await self.blobs.keep(job.id, model, until, open=True)
+            kept += [(BlobRef(anchor.model, anchor.model_size), True), (page.aggregate, False)]
+        await asyncio.gather(*(self.blobs.put(data) for data in await self._get_all([ref for ref, _ in kept], holders)))
+        until = self.until(job)
+        await self.book.write(*(guard for ref, open in kept for guard in self.blobs.guard(job.id, ref, until, open=open)))
         return verdict
+
+    async def _get_all(self, refs: Sequence[BlobRef], holders: Sequence[Address]) -> list[bytes]:
+        """Some at a time, in order; the first that cannot be had ends it."""
+        places = asyncio.Semaphore(_AT_ONCE)
+
+        async def one(ref: BlobRef) -> bytes:
+            async with places:
+                return await self.blobs.get(ref, holders)
+
+        return await asyncio.gather(*(one(ref) for ref in refs))
 
     async def _publish(self, job: JobState, duty: duties.Publish) -> None:
         """To every coordinator and fellow verifier; those that do not answer are tried again until the round is decided."""
@@ -106,42 +143,46 @@ class VerifierNode(Node):
             finding=ballot.digest,
         )  # fmt: skip
         body = encode(SignedVerdict(said, ballot.seat, ballot.signature))
-        await self._tell(job, "verdict", body)
-        self.book.write(Published(job.id, duty.round, duty.attempt))
+        await self._tell(job, "verdict", duty.name, body)
+        await self.book.write(Published(job.id, duty.round, duty.attempt))
 
-    async def _tell(self, job: JobState, kind: str, body: bytes) -> None:
-        directory, transport = self.follower.directory, self.parts.transport
-        others = [Address(each) for each in dict.fromkeys((*job.coordinators, *job.verifiers)) if each != self.account]
-        results = await asyncio.gather(
-            *(transport.request(directory.peer(each), kind, body, job=job.id, round=job.round, timeout=5.0) for each in others),
-            return_exceptions=True,
-        )
-        silent = [directory.name(each) for each, result in zip(others, results, strict=True) if isinstance(result, Exception)]
+    async def _tell(self, job: JobState, kind: str, what: str, body: bytes) -> None:
+        """Every coordinator and fellow verifier that has not heard it yet; TransportError names those who still have not."""
+        directory = self.follower.directory
+        told = self._told.setdefault(what, set())
+        others = [Address(each) for each in dict.fromkeys((*job.coordinators, *job.verifiers)) if each != self.account and each not in told]
+
+        async def tell(account: Address) -> None:
+            await self.parts.transport.request(directory.peer(account), kind, body, job=job.id, round=job.round, timeout=5.0)
+            told.add(account)
+
+        results = await asyncio.gather(*(tell(each) for each in others), return_exceptions=True)
+        silent = [
+            f"{directory.name(each)} ({result})" for each, result in zip(others, results, strict=True) if isinstance(result, BaseException)
+        ]
         if silent:
-            raise BlobUnavailable(f"not yet heard by {', '.join(silent)}; trying again")
-
-    async def _hear(self, envelope: Envelope, body: bytes) -> bytes:
-        """Handler "verdict"."""
-        job = self.follower.jobs.get(envelope.job)
-        self.book.write(read_ballot(body, job, self.parts.contracts, self.parts.domain, self.follower.directory))
-        self._wake.set()
-        return b"{}"
-
-    async def _hear_evaluation(self, envelope: Envelope, body: bytes) -> bytes:
-        """Handler "evaluation"."""
-        job = self.follower.jobs.get(envelope.job)
-        self.book.write(read_measurement(body, job, self.parts.contracts, self.parts.domain, self.follower.directory))
-        return b"{}"
+            raise TransportError(f"not yet heard by {', '.join(silent)}; trying again")
+        del self._told[what]
 
     async def _take_left(self, envelope: Envelope, body: bytes) -> bytes:
         """Handler "leave": an update whose coordinator gives no receipt, kept for the one who will be asked about it (R5)."""
-        job = self.follower.jobs.get(envelope.job)
-        if job is None:
-            raise ProtocolError(f"job {envelope.job} is not on the ledger")
+        job = await self.follower.until(envelope.job, lambda job: reached(envelope, job), LAG)
+        if job is None or self.account not in job.verifiers:
+            raise ProtocolError(f"this node is no verifier of job {envelope.job}")
         spec, _ = await self.spec(job)
-        accepted, data = read_submission(envelope, body, job, spec, self.parts.domain, self.follower.directory)
-        await self.blobs.keep(job.id, data, self.until(job), open=False)
-        self.book.write(Left(accepted))
+        job = self.job(job.id)
+        accepted, data = await read_submission(envelope, body, job, spec, self.parts.domain, self.follower.directory)
+        if self.now() >= job.register_until():
+            # Left later, it could no longer reach the coordinator: nobody may be judged by it.
+            raise ProtocolError("it is too late in the round to leave an update here; bring it to the coordinator")
+        said = accepted.statement
+        async with self.desk(said.trainer):
+            known = self.book.left[job.id].get((said.round, said.base, said.trainer))
+            if known is not None and known.statement != said:
+                raise ProtocolError("another update of yours was left here for this round; the first one counts")
+            if known is None:
+                ref = await self.blobs.put(data)
+                await self.book.write(*self.blobs.guard(job.id, ref, self.until(job), open=False), Left(accepted))
         return b"{}"
 
     async def _give_left(self, envelope: Envelope, body: bytes) -> bytes:
@@ -149,13 +190,15 @@ class VerifierNode(Node):
         job = self.follower.jobs.get(envelope.job)
         if job is None or self.follower.directory.account_of(Address(envelope.sender)) not in job.coordinators:
             raise ProtocolError("only a coordinator of the job asks for updates left here")
+        if self.now() < job.register_until():
+            raise ProtocolError("trainers may still leave updates here; ask again later in the round")
         accepted = self.book.left[job.id].get((job.round, job.base, body.decode(errors="replace")))
         return encode(accepted) if accepted else b""
 
     async def _evaluate(self, job: JobState, duty: duties.Evaluate) -> None:
         """Metric in parts per million of right answers on the opened shard, signed in the contract's domain (R11)."""
         spec, _ = await self.spec(job)
-        guarded = self.book.guarded.get(duty.shard)
+        guarded = self.book.guarded.get(duty.shard, {}).get(job.id)
         if guarded is None:
             raise BlobUnavailable("the opened shard has not been brought here yet")
         state = await self.model(job, spec, _after(job, duty.milestone))
@@ -165,8 +208,13 @@ class VerifierNode(Node):
         said = Evaluation(job.id, duty.milestone, duty.model, duty.shard, metric, spec.acceptance.baseline, metric >= least)
         seat = job.verifiers.index(self.account)
         signature = said.sign(contract_domain(self.parts.domain, self.parts.contracts.acceptance.address), self.parts.signer)
-        self.book.write(Measured(said, seat, signature, own=True))
-        await self._tell(job, "evaluation", encode(SignedEvaluation(said, seat, signature)))
+        await self.book.write(Measured(said, seat, signature, own=True))
+
+    async def _share(self, job: JobState, duty: Share) -> None:
+        """The own evaluation, to every coordinator and fellow verifier."""
+        mine = self.book.measured[job.id][duty.milestone][job.verifiers.index(self.account)]
+        await self._tell(job, "evaluation", duty.name, encode(SignedEvaluation(mine.evaluation, mine.seat, mine.signature)))
+        await self.book.write(Shared(job.id, duty.milestone))
 
     async def _accept(self, job: JobState, duty: duties.Accept) -> None:
         """All passing evaluations that agree to the last digit, if they are two thirds of the seats."""
@@ -174,8 +222,8 @@ class VerifierNode(Node):
         for seat, measured in self.book.measured[job.id][duty.milestone].items():
             if measured.evaluation.passed:
                 same.setdefault(measured.evaluation, {})[seat] = measured.signature
-        said, signatures = max(same.items(), key=lambda item: len(item[1]))
-        if len(signatures) < job.two_thirds():
+        said, signatures = max(same.items(), key=lambda item: len(item[1]), default=(None, {}))
+        if said is None or len(signatures) < job.two_thirds():
             raise ProtocolError("the verifiers measured different values; no acceptance")
         seats = tuple(sorted(signatures))
         call = self.parts.contracts.acceptance.accept(

@@ -26,15 +26,16 @@ Name = Callable[[bytes], bytes]
 
 def judge(
     spec: JobSpec, job: JobState, anchor: Anchor, manifest: Manifest, base: ModelState, blobs: Mapping[bytes, bytes],
-    before: Mapping[Address, Wei], domain: Domain, account_of: Callable[[Address], Address], name: Name,
+    before: Mapping[Address, Wei], left: Mapping[str, bytes], domain: Domain, account_of: Callable[[Address], Address], name: Name,
 ) -> Verdict:  # fmt: skip
     """Valid when everything recomputes; wrong otherwise, with the digest that this verifier signs instead and the faults it found.
 
-    `blobs` holds every update that the manifest names, each already matched to its digest; `before` are the previous round's credits.
+    `blobs` holds every update that the manifest names, each already matched to its digest; `before` are the previous round's credits;
+    `left` the digests of updates that trainers left with this verifier in time: what was registered but left with nobody binds nobody.
     A fault in the set of updates leaves no anchor that all honest verifiers would compute; they then sign a digest of the first such fault.
     """
     coordinator = Address(job.coordinator)
-    found = _set_faults(spec, job, anchor, manifest, blobs, domain, account_of)
+    found = _set_faults(spec, job, anchor, manifest, blobs, left, domain, account_of)
     if found:
         first = min(found, key=lambda fault: _ORDER.index(fault.kind))
         return Verdict(Judgement.WRONG, fault_digest(anchor, first.kind), tuple(found))
@@ -64,8 +65,8 @@ def fault_digest(anchor: Anchor, kind: FaultKind) -> Digest:
 
 
 def _set_faults(
-    spec: JobSpec, job: JobState, anchor: Anchor, manifest: Manifest, blobs: Mapping[bytes, bytes], domain: Domain,
-    account_of: Callable[[Address], Address],
+    spec: JobSpec, job: JobState, anchor: Anchor, manifest: Manifest, blobs: Mapping[bytes, bytes], left: Mapping[str, bytes],
+    domain: Domain, account_of: Callable[[Address], Address],
 ) -> list[Fault]:  # fmt: skip
     """What is wrong with the updates themselves: whose they are, how many, which are missing, whether they are of this round."""
     coordinator = Address(job.coordinator)
@@ -85,9 +86,10 @@ def _set_faults(
             read_update(spec, job, accepted, blobs[said.update])
         except (IdentityError, FormatError, ProtocolError) as error:
             found.append(Fault(coordinator, FaultKind.FORGED_UPDATE, f"update in the name of {said.trainer}: {error}"))
-    listed = {accepted.statement.trainer: accepted.statement.update for accepted in manifest.updates}
+    listed = {accepted.statement.trainer for accepted in manifest.updates}
     for trainer, update in job.registered_now().items():
-        if listed.get(Address(trainer)) != update:
+        # A trainer that brought one update and registered another has been heard; its own doubling is nobody else's fault.
+        if trainer not in listed and left.get(trainer) == update:
             found.append(Fault(coordinator, FaultKind.OMITTED_UPDATE, f"{trainer} registered an update on the ledger (R5)"))
     return found
 

@@ -1,0 +1,130 @@
+"""One federated round from end to end, without the work in it: what the protocol itself costs.
+
+Four trainers, a coordinator, a standby and one verifier run as the real nodes, all in one asyncio process, with signed HTTPS on loopback
+between them, journals in SQLite and blobs in files (each flushed to disk); four warm worker processes do one step of SGD on a linear
+model of 8 parameters. The verifier judges after the anchor, so it is off the measured path. Medians over rounds after a warm-up.
+
+Claim one: the ledger is the in-memory twin, from the block that opens the round to the one that anchors it. Claim two: the ledger is the
+embedded chain, a process of its own; from the receipt that opens the round to the receipt of the anchor. The floor beside them is what the
+round cannot do without: the slowest of four training calls, two durable journal entries and two durable blobs one after another.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import statistics
+import sys
+import tempfile
+import time
+from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from hansa.chain.embedded import Ready
+from hansa.core.ports import Call, Ledger, Receipt, Signer
+from hansa.learning.strategy import LocalTraining
+from hansa.node.client import ClientNode
+from hansa.node.coordinator import CoordinatorNode
+from hansa.node.verifier import VerifierNode
+from hansa.runtime.workers import WorkerPool
+from tests.node.world import NoPool, SharedPool, World, open_world, trainer
+
+ROUNDS, WARM_UP, TRAINERS = 40, 8, 4
+OPENING, ANCHOR = ("start", "finalise"), "anchor"
+
+
+class Timed:
+    """A ledger that notes when the receipts of openings and anchors came."""
+
+    def __init__(self, ledger: Ledger, notes: dict[str, list[float]]) -> None:
+        self._ledger, self._notes = ledger, notes
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._ledger, name)
+
+    async def send(self, call: Call, signer: Signer, *, intent: str) -> Receipt:
+        receipt = await self._ledger.send(call, signer, intent=intent)
+        self._notes.setdefault(call.label, []).append(time.perf_counter())
+        return receipt
+
+
+async def rounds(home: Path, url: str, pools: list[WorkerPool], count: int) -> list[float]:
+    """Seconds of each round from its opening to its anchor, in order."""
+    notes: dict[str, list[float]] = {}
+    async with open_world(home, home=home, url=url) as world:
+        world.through = lambda ledger: Timed(ledger, notes)  # type: ignore[assignment,return-value]
+        await world.add("client", ClientNode, NoPool())
+        for name in ("coordinator", "standby"):
+            await world.add(name, CoordinatorNode, NoPool())
+        for number, pool in enumerate(pools):
+            await world.add(f"t{number}", trainer(number), SharedPool(pool))
+        await world.add("v0", VerifierNode, SharedPool(pools[0]))
+        job = await world.post(
+            rounds=count, milestones=1, trainers=TRAINERS, quorum=TRAINERS, verifiers=1, local=LocalTraining(rate=0.1, batch=8, steps=1)
+        )
+        await world.until(lambda: len(world.state(job).final) == count, f"{count} rounds", seconds=120.0)
+    opened = sorted(moment for label in OPENING for moment in notes[label])
+    # The last opening is the end of the job; every other one begins the round whose anchor follows it.
+    return [anchored - start for start, anchored in zip(opened, sorted(notes[ANCHOR]), strict=False)]
+
+
+@asynccontextmanager
+async def embedded(home: Path) -> AsyncIterator[str]:
+    """The embedded chain as a process of its own; its address."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "hansa.chain.embedded", "--home", str(home), stdout=asyncio.subprocess.PIPE
+    )
+    try:
+        assert process.stdout is not None
+        yield msgspec.json.decode(await process.stdout.readline(), type=Ready).url
+    finally:
+        process.terminate()
+        await process.wait()
+
+
+def claim(name: str, seconds: list[float], bar: float) -> dict[str, object]:
+    value = statistics.median(seconds[WARM_UP:]) * 1000
+    return {"claim": name, "value": value, "unit": "ms", "against": None, "ratio": None, "bar": bar, "holds": value < bar}
+
+
+async def measure(folder: Path) -> list[dict[str, object]]:
+    pools = [WorkerPool("hansa.learning.worker", 1, "cpu") for _ in range(TRAINERS)]
+    await asyncio.gather(*(pool.start() for pool in pools))
+    try:
+        memory = await rounds(folder / "memory", "", pools, ROUNDS + WARM_UP)
+        async with embedded(folder / "chain") as url:
+            chain = await rounds(folder / "embedded", url, pools, ROUNDS + WARM_UP)
+    finally:
+        for pool in pools:
+            await pool.close()
+    if os.environ.get("ALL"):
+        for each in (memory, chain):
+            print([round(x * 1000) for x in each], file=sys.stderr)
+    return [
+        claim("a trivial round of four sites without the chain, p50", memory, 50.0),
+        claim("a trivial round of four sites with the embedded chain, p50", chain, 250.0),
+    ]
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        results = asyncio.run(measure(Path(folder)))
+    for result in results:
+        print(json.dumps(result) if options.json else f"{result['claim']}: {result['value']:.3g} {result['unit']}, bar {result['bar']}")
+    return 0 if all(result["holds"] for result in results) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
