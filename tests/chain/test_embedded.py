@@ -175,12 +175,14 @@ def test_a_killed_supervisor_leaves_no_orphan(supervisor: MakeSupervisor) -> Non
 def test_a_recorded_orphan_is_ended_and_a_stranger_with_its_number_is_not(tmp_path: Path) -> None:
     record = tmp_path / "anvil.json"
     with psutil.Popen(["sleep", "600"]) as stranger:
-        record.write_bytes(msgspec.json.encode({"pid": stranger.pid, "started": stranger.create_time() - 100}))
+        folder = tmp_path / "hansa-chain-x"
+        folder.mkdir()
+        record.write_bytes(msgspec.json.encode({"pid": stranger.pid, "started": 0.0, "folder": str(folder)}))
         kill_recorded(record)
-        assert stranger.poll() is None and not record.exists()
-        record.write_bytes(msgspec.json.encode({"pid": stranger.pid, "started": stranger.create_time()}))
+        assert stranger.poll() is None and not record.exists() and not folder.exists()
+        record.write_bytes(msgspec.json.encode({"pid": stranger.pid, "started": stranger.create_time(), "folder": str(tmp_path)}))
         kill_recorded(record)
-        assert stranger.wait(timeout=10) == -9
+        assert stranger.wait(timeout=10) == -9 and tmp_path.exists()  # a folder of another name is none of ours
     kill_recorded(record)  # nothing recorded, nothing to do
 
 

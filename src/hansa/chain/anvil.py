@@ -18,6 +18,7 @@ from hansa.core.errors import ConfigError, LedgerError
 from hansa.runtime.lifeline import launcher
 
 _START_SECONDS = 30.0
+_PREFIX = "hansa-chain-"
 _PROFILE = {"x86_64": "amd64", "AMD64": "amd64", "arm64": "arm64", "aarch64": "arm64"}
 
 
@@ -51,14 +52,20 @@ class Genesis(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class _Process(msgspec.Struct, frozen=True):
+    """The running node as `anvil.json` names it: its number, its start in seconds since 1970, its folder of temporary files."""
+
     pid: int
     started: float
+    folder: str
 
 
 def kill_recorded(record: Path) -> None:
     """End the node that a killed supervisor left behind; a process that merely inherited its number is left alone."""
     try:
         old = msgspec.json.decode(record.read_bytes(), type=_Process)
+    except (FileNotFoundError, msgspec.DecodeError):
+        return
+    try:
         process = psutil.Process(old.pid)
         if abs(process.create_time() - old.started) < 0.05:
             process.kill()
@@ -66,9 +73,11 @@ def kill_recorded(record: Path) -> None:
             # Its parent is gone, so nobody may ever collect it: a zombie counts as ended.
             while process.is_running() and process.status() != psutil.STATUS_ZOMBIE and time.monotonic() < deadline:
                 time.sleep(0.002)
-    except (FileNotFoundError, msgspec.DecodeError, psutil.NoSuchProcess):
+    except psutil.NoSuchProcess:
         pass
-    record.unlink(missing_ok=True)
+    if Path(old.folder).name.startswith(_PREFIX):
+        shutil.rmtree(old.folder, ignore_errors=True)
+    record.unlink()
 
 
 class Anvil:
@@ -82,7 +91,7 @@ class Anvil:
         """Start an empty chain and wait for its first answer; LedgerError with the node's own words when it does not come up."""
         kill_recorded(home / "anvil.json")
         # A unix socket's path is limited to about a hundred characters, which a home may exceed.
-        folder = Path(tempfile.mkdtemp(prefix="hansa-chain-"))
+        folder = Path(tempfile.mkdtemp(prefix=_PREFIX))
         try:
             with (home / "anvil.log").open("wb") as log:
                 command = launcher(_command(genesis, folder))
@@ -90,7 +99,7 @@ class Anvil:
                     *command, stdin=asyncio.subprocess.DEVNULL, stdout=log, stderr=log, cwd=folder
                 )
             try:
-                _record(home / "anvil.json", process.pid)
+                _record(home / "anvil.json", process.pid, folder)
                 return cls(process, await _first_answer(process, folder, home / "anvil.log"), folder)
             except BaseException:
                 if process.returncode is None:
@@ -131,8 +140,8 @@ def _command(genesis: Genesis, folder: Path) -> list[str]:
     return [*command, "--timestamp", str(genesis.timestamp), "--gas-limit", str(genesis.gas_limit)]
 
 
-def _record(path: Path, pid: int) -> None:
-    path.write_bytes(msgspec.json.encode(_Process(pid, psutil.Process(pid).create_time())))
+def _record(path: Path, pid: int, folder: Path) -> None:
+    path.write_bytes(msgspec.json.encode(_Process(pid, psutil.Process(pid).create_time(), str(folder))))
 
 
 async def _first_answer(process: asyncio.subprocess.Process, folder: Path, log: Path) -> Ipc:
