@@ -10,11 +10,12 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
 
+from tests.contracts.drain import drain
 from tests.contracts.evm import DAY
 from tests.contracts.model_jobs import ANCHORED, CHALLENGED, CLOSED, ENROLLING, ROUND_OPEN, RUNNING, Job
-from tests.contracts.model_money import FUNDED, LEDGER, SUBMITTED
+from tests.contracts.model_money import FUNDED, SUBMITTED
 from tests.contracts.town import CLIENTS, COORDINATORS, PEOPLE, ROLE_OF, STAKES, TERMS, TRAINERS, VERIFIERS, Town, build, terms_from
-from tests.contracts.world import COORDINATOR, FETCHED, THAW_DELAY, TRAINER, VALID, VERIFIER
+from tests.contracts.world import COORDINATOR, FETCHED, TRAINER, VALID, VERIFIER
 
 town = cache(build)
 anyone = st.sampled_from(PEOPLE)
@@ -163,15 +164,19 @@ class Conservation(RuleBasedStateMachine):
         if job := self.job(pick, ENROLLING):
             self.town.enrol(job.id, name, ROLE_OF.get(name, role) if own else role)
 
-    @rule(pick=number, verifiers=st.integers(2, 4), trainers=st.integers(1, 3), reveals=st.integers(2, 4))
-    def gather(self, pick: int, verifiers: int, trainers: int, reveals: int) -> None:
-        """A whole enrolment, up to the start if enough came."""
+    @rule(pick=number, verifiers=st.integers(2, 4), trainers=st.integers(1, 3), reveals=st.integers(2, 4), unwilling=anyone)
+    def gather(self, pick: int, verifiers: int, trainers: int, reveals: int, unwilling: str = "") -> None:
+        """A whole enrolment, up to the start if enough came; one person may have withdrawn its consent."""
         job = self.job(pick, ENROLLING)
         if job is None or job.phase != ENROLLING:
             return
+        if unwilling in ROLE_OF:
+            self.consent(unwilling, False)
         for names, role, n in ((TRAINERS, TRAINER, trainers), (COORDINATORS, COORDINATOR, 3), (VERIFIERS, VERIFIER, verifiers)):
             for name in names[:n]:
                 self.town.enrol(job.id, name, role)
+        if unwilling in ROLE_OF:
+            self.consent(unwilling, True)
         if not self.town.simple("start", job.id, job.client):
             self.go_to(job.terms.enrolBy)
             for name in VERIFIERS[:reveals]:
@@ -236,7 +241,7 @@ class Conservation(RuleBasedStateMachine):
 
     @rule(
         pick=number,
-        how=st.sampled_from(["void", "defend", "prove", "lapse", "condemn", "undo", "late", "by time"]),
+        how=st.sampled_from(["void", "defend", "prove", "lapse", "condemn", "undo", "late", "by time", "by time after all"]),
         offset=st.integers(-1, 1),
     )
     def quarrel(self, pick: int, how: str, offset: int) -> None:
@@ -251,14 +256,14 @@ class Conservation(RuleBasedStateMachine):
         if job.round_phase == ROUND_OPEN and not t.anchor(job.id, name, len(job.lists[TRAINER])):
             return
         record = t.records[job.id][-1]
-        if how in ("void", "defend", "prove"):
+        if how in ("void", "defend", "prove", "by time after all"):
             t.judge("challenge", job.id)
         if how == "void":
             self.go_to(record.challenged_at + job.terms.window + offset)
             t.judge("voidRound", job.id)
-        if how in ("lapse", "by time"):
+        if how in ("lapse", "by time", "by time after all"):
             self.go_to(record.at + (2 if how == "lapse" else 1) * job.terms.window + offset)
-            if how == "by time":
+            if how != "lapse":
                 t.finalise(job.id, {pick % 3: FETCHED}, by_time=True)
             else:
                 t.judge("lapse", job.id)
@@ -321,46 +326,6 @@ class Conservation(RuleBasedStateMachine):
         return found
 
 
-def drain(t: Town) -> None:
-    """Only calls that anyone may make, and everyone's own withdrawal: nothing may stay behind, whatever happened before."""
-    for _ in range(12):
-        live = [job for job in t.ledger.jobs.values() if job.phase != CLOSED]
-        if not live:
-            break
-        for job in live:
-            for act in ("start", "cancel", "expire", "close"):
-                t.simple(act, job.id)
-            t.judge("lapse", job.id)
-            t.judge("voidRound", job.id)
-            t.settle(job.id, job.settled)
-        t.world.wait(DAY)
-    assert all(job.phase == CLOSED for job in t.ledger.jobs.values()), "a job is stuck"
-    last = max((kernel.expiry for kernel in t.market.jobs.values()), default=t.now)
-    t.world.go_to(max(last, t.now))
-    for number in t.market.jobs:
-        t.both(lambda n=number: t.market.claim_refund(n, t.now), lambda n=number: t.world.market.claimRefund(n))
-        t.both(lambda n=number: t.market.finalize(n, t.now), lambda n=number: t.world.market.finalize(n))
-    for job in t.ledger.jobs.values():
-        for name in job.members:
-            t.release(job.id, name)
-            t.claim(job.id, name)
-            for milestone in range(job.settled):
-                t.claim_fee(job.id, milestone, name)
-    assert all(t.vault.locked(name) == 0 for name in ROLE_OF), "stake is stuck"
-    t.world.wait(THAW_DELAY)
-    for name in ROLE_OF:
-        t.both(lambda n=name: t.vault.withdraw(n, t.now), lambda n=name: t.world.vault.withdraw(**t.who(n)))
-        free = t.vault.free(name)
-        t.both(lambda n=name, x=free: t.vault.thaw(n, x, t.now), lambda n=name, x=free: t.world.vault.thaw(x, **t.who(n)))
-    t.world.wait(THAW_DELAY)
-    for name in ROLE_OF:
-        t.both(lambda n=name: t.vault.withdraw(n, t.now), lambda n=name: t.world.vault.withdraw(**t.who(n)))
-    for name in t.account:
-        for purse in ("vault", "market", "ledger"):
-            t.collect(purse, name)
-    assert t.books.held == {"vault": 0, "market": 0, LEDGER: 0}, "money is stuck"
-
-
 def run(examples: int, steps: int) -> None:
     run_state_machine_as_test(  # type: ignore[no-untyped-call]
         Conservation,
@@ -370,6 +335,7 @@ def run(examples: int, steps: int) -> None:
             deadline=None,
             database=None,
             derandomize=True,
+            report_multiple_bugs=False,
             phases=(Phase.generate,),
             suppress_health_check=list(HealthCheck),
         ),  # fmt: skip

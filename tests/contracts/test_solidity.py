@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import shutil
 import subprocess
 import sys
@@ -35,6 +36,7 @@ def test_committed_artefacts_come_from_the_sources() -> None:
     assert result.returncode == 0, result.stderr
 
 
+@pytest.mark.slow
 def test_artefacts_that_differ_are_noticed(tmp_path: Path) -> None:
     shutil.copytree(ROOT / "src/hansa/chain/artifacts", tmp_path / "artifacts")
     clock = tmp_path / "artifacts/Clock.json"
@@ -59,3 +61,30 @@ def test_every_finding_of_slither_is_fixed_or_answered() -> None:
     forge()
     result = subprocess.run([sys.executable, str(CONTRACTS / "slither.py")], env=environment(), capture_output=True, text=True)
     assert result.returncode == 0, result.stdout + result.stderr
+
+
+def undocumented(source: str) -> list[str]:
+    """External and public functions without a sentence of meaning above them."""
+    lines, missing = source.splitlines(), []
+    for i, line in enumerate(lines):
+        if not (match := re.match(r"    function (\w+)\(", line)):
+            continue
+        head = " ".join(lines[i : i + 9]).split("{")[0].split(";")[0]
+        above = i - 1
+        while lines[above].startswith("    ///") and "@notice" not in lines[above] and "@inheritdoc" not in lines[above]:
+            above -= 1
+        said = "@notice" in lines[above] or "@inheritdoc" in lines[above]
+        if re.search(r"\b(external|public)\b", head) and not said:
+            missing.append(match[1])
+    return missing
+
+
+def test_every_external_function_says_what_it_means() -> None:
+    assert undocumented("    /// @dev x\n    function a() external {}\n") == ["a"]
+    for path in sorted((CONTRACTS / "src").rglob("*.sol")):
+        assert undocumented(path.read_text()) == [], path.name
+
+
+def test_no_source_outgrows_its_concept() -> None:
+    for path in (*(CONTRACTS / "src").rglob("*.sol"), *(CONTRACTS / "test").glob("*.sol")):
+        assert len(path.read_text().splitlines()) <= 400, path.name
