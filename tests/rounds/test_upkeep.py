@@ -5,7 +5,7 @@ import pytest
 from hansa.rounds import duties
 from hansa.rounds import events as facts
 from hansa.rounds.job import JobState
-from hansa.rounds.upkeep import GRACE, rank_of, upkeep
+from hansa.rounds.upkeep import COURTESY, GRACE, rank_of, upkeep
 from tests.rounds.states import (
     CLIENT,
     JOB,
@@ -139,6 +139,12 @@ def test_delivered_work_is_settled_and_not_refunded_at_the_deadline() -> None:
     assert due(anchored(), TERMS.deadline, "f--") == ["Finalise"] and due(finalised(4), TERMS.deadline) == ["Settle"]
 
 
+def test_what_nobody_settled_before_the_escrow_expired_is_refunded() -> None:
+    lost = TERMS.deadline + 4 * TERMS.window
+    assert due(finalised(4), lost - 1) == ["Settle"] and due(finalised(4), lost) == ["Expire"]
+    assert due(settled(finalised(4), 0, 1), lost) == ["Close"]
+
+
 def test_a_complete_milestone_inside_its_window_holds_the_expiry_back() -> None:
     state = finalised(1)
     second = anchored(state, TERMS.deadline - 10)
@@ -148,10 +154,17 @@ def test_a_complete_milestone_inside_its_window_holds_the_expiry_back() -> None:
     assert due(open_again, TERMS.deadline) == [] and due(open_again, TERMS.deadline + 30) == ["Settle"]
 
 
+def test_a_decided_round_waits_a_moment_for_those_who_would_else_not_be_paid() -> None:
+    state = anchored()
+    assert due(state, state.anchored_at + 0.5, "vv-") == []
+    assert due(state, state.anchored_at + 0.5, "vvf") == ["Finalise"]
+    assert due(state, state.anchored_at + COURTESY, "vv-") == ["Finalise"]
+
+
 @pytest.mark.parametrize(
     ("state", "since", "votes"),
     [
-        (enrolled(), 100, ""), (anchored(), 120, "vv-"), (anchored(), 120, "ww-"), (anchored(), WINDOW_ENDS, "f--"),
+        (enrolled(), 100, ""), (anchored(), 120, "vvv"), (anchored(), 120, "ww-"), (anchored(), WINDOW_ENDS, "f--"),
         (challenged(), 170, ""), (finalised(2), finalised(2).final[1].anchored_at + TERMS.window, ""), (running(), TERMS.deadline, ""),
     ],
     ids=["start", "finalise", "condemn", "by time", "void", "settle", "expire"],

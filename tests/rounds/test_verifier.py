@@ -97,7 +97,7 @@ def test_r11_a_shard_of_an_unfinished_milestone_is_not_looked_at() -> None:
 
 def test_its_box_decides_in_its_turn() -> None:
     own = VerifierFacts({AT: box("v")[0]}, frozenset({AT}), {AT: box("vv-")})
-    assert due(anchored(), own, 121) == [] and due(anchored(), own, 128) == ["Finalise"]
+    assert due(anchored(), own, 121) == [] and due(anchored(), own, 129) == ["Finalise"]
 
 
 def test_who_is_no_candidate_owes_nothing() -> None:

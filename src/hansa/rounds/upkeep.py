@@ -16,6 +16,9 @@ from hansa.rounds.job import JobState, Phase
 GRACE = 2.0
 """Seconds between ranks."""
 
+COURTESY = 1.0
+"""Seconds that a decided round waits for the verdicts of the other seats: only those in the finalising call are paid."""
+
 Boxes = Mapping[tuple[int, int], Box]
 """Verdicts by (round, attempt)."""
 
@@ -67,8 +70,9 @@ def _judgement(job: JobState, box: Box, late: float) -> list[Duty]:
     digest, wrong = deciding_wrong(job, box)
     if wrong:
         return [duties.Condemn(*at, anchor, digest, wrong)]
-    if valid := deciding_valid(job, box):
-        return [duties.Finalise(*at, anchor, valid)]
+    if deciding_valid(job, box) and (len(box) >= len(job.verifiers) or late >= job.anchored_at + COURTESY):
+        # Everyone who looked is named and thereby paid, those too who only fetched.
+        return [duties.Finalise(*at, anchor, witnesses(job, box))]
     if job.phase is Phase.CHALLENGED:
         return [duties.VoidRound(*at, anchor)] if late >= job.voids_at else []
     if late < job.anchored_at + job.terms.window:
@@ -96,6 +100,6 @@ def _settlement(job: JobState, late: float) -> list[Duty]:
     if following == job.terms.milestones:
         return [duties.Close(job.id)] if job.phase is Phase.DONE and late >= job.since else []
     firm_at = job.firm_at(following)
-    if firm_at is not None:
+    if firm_at is not None and late < job.lost_from():
         return [duties.Settle(job.id, following)] if late >= firm_at else []
-    return [duties.Expire(job.id)] if job.phase is Phase.OPEN and late >= job.terms.deadline else []
+    return [duties.Expire(job.id)] if job.phase in (Phase.OPEN, Phase.DONE) and late >= job.terms.deadline else []
