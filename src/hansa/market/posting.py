@@ -13,6 +13,7 @@ from hansa.core.encoding import canonical
 from hansa.core.errors import ConfigError, LedgerError
 from hansa.core.ports import Ledger, Signer
 from hansa.core.types import Address, BlobRef
+from hansa.market.terms import check_terms
 
 LONGEST_DISPUTE = 8
 """Windows after the deadline within which every anchor, challenge and settlement has ended; the contract asks for less."""
@@ -33,7 +34,7 @@ async def post(
 ) -> int:  # fmt: skip
     """Fund and open; returns the job's id. The same `intent` posts once, ever.
 
-    ConfigError when the budgets do not fit the milestones, lie above the balance, or the deadline is past: nothing was sent then. A
+    ConfigError when the budgets do not fit the milestones or lie above the balance, or a term is out of bounds: nothing was sent then. A
     posting that is `resumed` after a crash is not checked again: its budget may have left the account already.
     """
     if len(budgets) != terms.milestones or any(budget <= 0 for budget in budgets):
@@ -62,8 +63,7 @@ async def post(
 
 async def _check(ledger: Ledger, contracts: Contracts, client: Address, terms: structs.Terms, total: int) -> None:
     now, balance = await contracts.clock.time().read(ledger), await contracts.token.balance_of(client).read(ledger)
-    if terms.deadline <= now or terms.enrol_by <= now:
-        raise ConfigError(f"deadline or end of enrolment is {now - min(terms.deadline, terms.enrol_by)} s in the past; set it later")
+    check_terms(terms, now)
     if total > balance:
         raise ConfigError(f"the budget of {total} is above the balance of {balance}; lower it or get tokens first")
 
