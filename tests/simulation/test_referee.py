@@ -421,6 +421,18 @@ def test_expire_from_the_deadline_with_nothing_judged_and_nothing_owed() -> None
     refused(lambda: court.referee.expire("anyone"), "has ended")
 
 
+def test_work_that_nobody_settled_in_four_windows_after_the_deadline_is_refunded() -> None:
+    court = Court(rounds=1)
+    court.finalise()
+    lost = court.terms.deadline - 1_000 + 4 * court.terms.window
+    court.to(lost - 1)
+    refused(lambda: court.referee.expire("anyone"), "settled first")
+    court.to(lost)
+    refused(lambda: court.referee.settle("anyone", 0), "escrow has expired")
+    court.referee.expire("anyone")
+    assert court.job.closed == 2 and court.purse.credit[CLIENT] == BUDGET
+
+
 def test_a_job_that_was_never_started_expires_too() -> None:
     court = Court(start=False)
     court.to(300)

@@ -14,6 +14,10 @@ from hansa.rounds.anchor import Anchor
 from hansa.rounds.events import LedgerEvent, Terms
 
 
+ESCROW_WINDOWS = 4
+"""Windows after the deadline within which every anchor, challenge and settlement has its end."""
+
+
 class Phase(StrEnum):
     ENROLLING = "enrolling"
     OPEN = "open"
@@ -115,6 +119,10 @@ class JobState(msgspec.Struct, frozen=True):
         last = (milestone + 1) * self.rounds_per_milestone
         # Rounds are anchored in order, so the window of the last one ends last.
         return self.final[last - 1].anchored_at + self.terms.window if len(self.final) >= last else None
+
+    def lost_from(self) -> int:
+        """When the job's escrow expires: what is complete but not settled by then can only be refunded."""
+        return self.terms.deadline + ESCROW_WINDOWS * self.terms.window
 
 
 def open_job(event: facts.JobOpened) -> JobState:

@@ -17,7 +17,7 @@ from hansa.rounds import events as facts
 from hansa.rounds.anchor import Anchor
 from hansa.rounds.duties import Ballot
 from hansa.rounds.events import LedgerEvent, Terms
-from hansa.rounds.job import Phase
+from hansa.rounds.job import ESCROW_WINDOWS, Phase
 from hansa.simulation.cohort import LATE_BPS, Cohort
 from hansa.simulation.protocol_clock import ProtocolClock
 from hansa.simulation.purse import BPS, Purse, net_of
@@ -228,6 +228,7 @@ class Referee:
         self._running()
         _refuse(milestone != self.settled or milestone >= self.terms.milestones, f"milestone {self.settled} is the next to settle")
         _refuse(at < self.firm_at(milestone), "the window of the last round still runs")
+        _refuse(at >= self._escrow_ends(), "the escrow has expired; the job can only expire, too")
         anchor = self.last(milestone).anchor
         net = self.purse.complete(milestone)
         self.settled += 1
@@ -239,7 +240,9 @@ class Referee:
         at = self.tick()
         _refuse(self.phase not in (Phase.ENROLLING, Phase.OPEN, Phase.DONE), "an anchor is under judgement, or the job has ended")
         _refuse(at < self.terms.deadline, "the deadline has not passed")
-        _refuse(self.round > (self.settled + 1) * self.span, "a completed milestone is settled first")
+        complete = self.phase is not Phase.ENROLLING and self.round > (self.settled + 1) * self.span
+        _refuse(complete and at < self._escrow_ends(), "a completed milestone is settled first")
+        _refuse(self.settled == self.terms.milestones, "every milestone is settled; close the job")
         self._end(EXPIRED, at)
 
     def close(self, account: str) -> None:
@@ -264,6 +267,9 @@ class Referee:
     def firm_at(self, milestone: int) -> int:
         """From when on no proof can undo the milestone."""
         return self.last(milestone).anchored_at + self.terms.window
+
+    def _escrow_ends(self) -> int:
+        return self.terms.deadline + ESCROW_WINDOWS * self.terms.window
 
     def _in(self, phase: Phase) -> None:
         _refuse(self.phase is not phase, f"the job is {self.phase}, not {phase}")

@@ -125,11 +125,14 @@ class World:
             # Once sent, it is mined though its sender may have crashed meanwhile; only the answer is lost then.
             well = (party.account, intent) in self._done
             if not well:
+                ticked = self.referee.clock.last, self.referee.clock.extension
                 try:
                     call()
                     self._done.add((party.account, intent))
                     well = True
                 except ProtocolError as error:
+                    # A refused transaction leaves nothing behind, not even its tick.
+                    self.referee.clock.last, self.referee.clock.extension = ticked
                     self.refused.append((party.account, intent, str(error)))
             if party.up and party.life == life:
                 done(well)
