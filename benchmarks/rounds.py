@@ -19,12 +19,13 @@ import statistics
 import sys
 import tempfile
 import time
-from contextlib import asynccontextmanager
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import msgspec
+import uvloop
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
@@ -36,7 +37,7 @@ from hansa.node.client import ClientNode
 from hansa.node.coordinator import CoordinatorNode
 from hansa.node.verifier import VerifierNode
 from hansa.runtime.workers import WorkerPool
-from tests.node.world import NoPool, SharedPool, World, open_world, trainer
+from tests.node.world import NoPool, SharedPool, open_world, trainer
 
 ROUNDS, WARM_UP, TRAINERS = 40, 8, 4
 OPENING, ANCHOR = ("start", "finalise"), "anchor"
@@ -120,7 +121,7 @@ def main() -> int:
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        results = asyncio.run(measure(Path(folder)))
+        results = uvloop.run(measure(Path(folder)))
     for result in results:
         print(json.dumps(result) if options.json else f"{result['claim']}: {result['value']:.3g} {result['unit']}, bar {result['bar']}")
     return 0 if all(result["holds"] for result in results) else 1

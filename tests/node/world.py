@@ -260,9 +260,7 @@ class World:
 
 
 @asynccontextmanager
-async def open_world(
-    deployments: Path, *, home: Path | None = None, url: str = "", clock: Clock | None = None
-) -> AsyncIterator[World]:
+async def open_world(deployments: Path, *, home: Path | None = None, url: str = "", clock: Clock | None = None) -> AsyncIterator[World]:
     """An empty network; `deployments` is a folder for the deployment file."""
     clock = clock or (ManualClock() if home is None else SystemClock())
     founder = AccountKey(sha256(b"founder"))

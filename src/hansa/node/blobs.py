@@ -15,7 +15,7 @@ from hansa.core.ports import BlobStore, Signer, Transport
 from hansa.core.types import Address, BlobRef, Envelope, Peer
 from hansa.identity.statements import HoldReceipt
 from hansa.identity.typed import Domain
-from hansa.node.book import Book, Guarded, Placed
+from hansa.node.book import Book, Guarded
 from hansa.node.directory import Directory
 from hansa.node.recent import Recent
 from hansa.rounds.job import JobState
@@ -75,6 +75,8 @@ class Blobs:
         self._domain, self._signer, self._account, self._jobs, self._scratch = domain, signer, account, jobs, scratch
         self._until, self._allowance = until, allowance
         self._recent: Recent[bytes] = Recent(IN_MEMORY, len)
+        # Promises are not journalled: after a restart they are asked for again, and those that matter stand in the manifests.
+        self._held: dict[int, dict[bytes, Held]] = {}
         self._placing: dict[tuple[int, bytes], asyncio.Task[Held]] = {}
         self._failing: set[Address] = set()
         self._pinned: set[BlobRef] = set()
@@ -143,7 +145,7 @@ class Blobs:
 
         Whoever wants the same placed meanwhile shares the work.
         """
-        held = self._book.placed[job.id].get(ref.digest)
+        held = self._held.get(job.id, {}).get(ref.digest)
         if held is not None:
             return held
         self.begin_placing(job, ref, data, candidates, open=open)
@@ -152,7 +154,7 @@ class Blobs:
     def begin_placing(self, job: JobState, ref: BlobRef, data: bytes, candidates: Sequence[Address], *, open: bool) -> None:
         """Start what `place` will wait for, unless it is under way or done."""
         key = (job.id, ref.digest)
-        if key not in self._placing and ref.digest not in self._book.placed[job.id]:
+        if key not in self._placing and ref.digest not in self._held.get(job.id, {}):
             task = self._placing[key] = asyncio.create_task(self._place(job, ref, data, candidates, open))
             task.add_done_callback(lambda done: self._placed(key, done))
 
@@ -166,7 +168,7 @@ class Blobs:
                 reasons.append(f"{self._directory.name(holder)}: {error}")
                 continue
             self._failing.discard(holder)
-            await self._book.write(Placed(held))
+            self._held.setdefault(job.id, {})[ref.digest] = held
             return held
         raise BlobUnavailable(f"no second holder for {ref.digest.hex()[:16]}: {'; '.join(reasons) or 'no candidate'}")
 
@@ -247,6 +249,10 @@ class Blobs:
             return account in (*job.coordinators, *job.candidates, *job.trainers, job.client)
         # Not whoever stood for a seat and was not drawn, nor who lost it.
         return account in (*job.coordinators, *job.verifiers) and account not in job.removed
+
+    def forget(self, job: int) -> None:
+        """Drop what is remembered of a job that is over."""
+        self._held.pop(job, None)
 
     async def tidy(self, now: float) -> int:
         """Let go of what no job needs any longer, at `now` in seconds since 1970; the bytes freed."""

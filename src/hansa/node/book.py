@@ -16,7 +16,7 @@ from hansa.identity.statements import Evaluation, UpdateReceipt
 from hansa.rounds.anchor import Anchor
 from hansa.rounds.coordinator import CoordinatorFacts
 from hansa.rounds.duties import Ballot
-from hansa.rounds.manifest import Accepted, Held
+from hansa.rounds.manifest import Accepted
 from hansa.rounds.trainer import TrainerFacts
 from hansa.rounds.verifier import VerifierFacts
 
@@ -59,12 +59,6 @@ class Absent(Record, frozen=True):
     attempt: int
     trainer: str
     verifier: str
-
-
-class Placed(Record, frozen=True):
-    """Another holder's promise for one blob (R17)."""
-
-    held: Held
 
 
 class Drafted(Record, frozen=True):
@@ -139,7 +133,7 @@ class Forgotten(Record, frozen=True):
 
 
 Any = (
-    Made | Received | Took | Left | Absent | Placed | Drafted | Voted | Contradicted | Published | Measured | Shared | Claimed | Guarded
+    Made | Received | Took | Left | Absent | Drafted | Voted | Contradicted | Published | Measured | Shared | Claimed | Guarded
     | Forgotten
 )  # fmt: skip
 _KIND = "book"
@@ -160,7 +154,6 @@ class Book:
         self.took: dict[int, dict[tuple[int, bytes], dict[str, Accepted]]] = defaultdict(lambda: defaultdict(dict))
         self.left: dict[int, dict[tuple[int, bytes, str], Accepted]] = defaultdict(dict)
         self.absent: dict[int, dict[tuple[int, int], dict[str, frozenset[str]]]] = defaultdict(lambda: defaultdict(dict))
-        self.placed: dict[int, dict[bytes, Held]] = defaultdict(dict)
         self.drafts: dict[int, dict[tuple[int, int], Anchor]] = defaultdict(dict)
         self.boxes: dict[int, dict[tuple[int, int], dict[int, Ballot]]] = defaultdict(lambda: defaultdict(dict))
         self.own: dict[int, dict[tuple[int, int], Ballot]] = defaultdict(dict)
@@ -228,8 +221,6 @@ class Book:
             case Absent(job, round, attempt, trainer, verifier):
                 lacking = self.absent[job][(round, attempt)]
                 lacking[trainer] = lacking.get(trainer, frozenset()) | {verifier}
-            case Placed(held):
-                self.placed[held.receipt.job][held.receipt.blob] = held
             case Drafted(anchor):
                 self.drafts[anchor.job][(anchor.round, anchor.attempt)] = anchor
             case Voted(job, round, attempt, ballot, own):
@@ -256,7 +247,7 @@ class Book:
     def _forget(self, job: int) -> None:
         self.forgotten.add(job)
         for facts in (
-            self.made, self.received, self.took, self.left, self.absent, self.placed, self.drafts, self.boxes, self.own,
+            self.made, self.received, self.took, self.left, self.absent, self.drafts, self.boxes, self.own,
             self.contradicted, self.published, self.measured, self.shared, self.claimed,
             self.brought,
         ):  # fmt: skip

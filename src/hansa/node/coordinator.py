@@ -12,7 +12,7 @@ from hansa.core.types import Address, BlobRef, Digest, Envelope, Role, Wei
 from hansa.identity.statements import UpdateReceipt
 from hansa.model.state import ModelState
 from hansa.node.blobs import name_of
-from hansa.node.book import Absent, Drafted, Received, Took
+from hansa.node.book import Absent, Drafted, Guarded, Received, Took
 from hansa.node.hearing import Hearing
 from hansa.node.intake import check_update, reached, read_submission
 from hansa.node.node import LAG, Parts, model_ref
@@ -132,12 +132,12 @@ class CoordinatorNode(Hearing):
             base = await self.model(job, spec, job.round)
             before = (await self.manifest(job, job.round - 1)).credit_table() if job.round > 1 else {}
             made = await asyncio.to_thread(self.result, spec, job, base, accepted, blobs, before)
-            anchor = await self._publish(job, spec, accepted, blobs, made)
+            anchor, guards = await self._publish(job, spec, accepted, blobs, made)
             now = self.job(job.id)
             still = (now.phase, now.round, now.attempt, now.base, now.coordinator)
             if still != (Phase.OPEN, job.round, job.attempt, job.base, self.account):
                 raise ProtocolError("the job went on while its round was summed; nothing is anchored")
-            await self.book.write(Drafted(anchor))
+            await self.book.write(*guards, Drafted(anchor))
         finally:
             del self._sums[job.id]
 
@@ -150,15 +150,15 @@ class CoordinatorNode(Hearing):
 
     async def _publish(
         self, job: JobState, spec: JobSpec, accepted: Sequence[Accepted], blobs: Mapping[bytes, bytes], made: Outcome
-    ) -> Anchor:
-        until, others = self.until(job), self._others(job)
+    ) -> tuple[Anchor, list[Guarded]]:
+        """The anchor, every blob of which is on two disks, and what lets others read those that are new here."""
+        until, others, guards = self.until(job), self._others(job), list[Guarded]()
 
         async def settle(data: bytes, *, open: bool) -> tuple[BlobRef, Held]:
             """Stored here and at a second holder, both at once."""
             ref = await name_of(data)
-            held, _ = await asyncio.gather(
-                self.blobs.place(job, ref, data, others, open=open), self.blobs.keep(job.id, data, until, open=open)
-            )
+            guards.extend(self.blobs.guard(job.id, ref, until, open=open))
+            held, _ = await asyncio.gather(self.blobs.place(job, ref, data, others, open=open), self.blobs.put(data))
             return ref, held
 
         async def promised(each: Accepted) -> Held:
@@ -175,4 +175,4 @@ class CoordinatorNode(Hearing):
         )  # fmt: skip
         listing, _ = await settle(manifest.write(page), open=True)
         roots = (updates_root(each.statement for each in accepted), Digest(listing.digest), Digest(aggregate.digest), Digest(model.digest))
-        return draft(job, made, roots, listing.size, len(accepted))
+        return draft(job, made, roots, listing.size, len(accepted)), guards

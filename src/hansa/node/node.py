@@ -166,6 +166,7 @@ class Node:
             if over and job.id not in self.book.forgotten:
                 await self.book.write(Forgotten(job.id))
                 self._specs.pop(job.id, None)
+                self.blobs.forget(job.id)
         return freed
 
     async def _due(self) -> list[Duty]:

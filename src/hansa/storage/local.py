@@ -30,7 +30,7 @@ class LocalStore:
         self._directory = directory
         self._clock = clock or SystemClock()
         self._quota = quota
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         with self._writing():
             for folder in ("incoming", "quarantine"):
                 (directory / folder).mkdir(parents=True, exist_ok=True)
@@ -92,28 +92,42 @@ class LocalStore:
         outline = unixfs.outline(data)
         ref = unixfs.name_of(outline, memoryview(data).nbytes)
         path = self._path(ref)
-        with self._lock, self._writing():
+        with self._writing():
+            if not self._reserve(path, ref.size):
+                return ref
+            # Flushed side by side: the lock is held for the books alone, never for the disk.
+            wrote = False
+            try:
+                if ref.size > unixfs.LEAF:
+                    self._write(path.with_name(path.name + _OUTLINE), outline)
+                wrote = self._write(path, data)
+            finally:
+                if not wrote:  # it failed, or another thread stored the same meanwhile
+                    with self._lock:
+                        self._used -= ref.size
+        return ref
+
+    def _reserve(self, path: Path, size: int) -> bool:
+        """Count the bytes of a new blob; False when it is there already. StorageError when there is no room."""
+        with self._lock:
             if path.exists():
                 self._stamp(path)
-                return ref
-            if self._quota is not None and self._used + ref.size > self._quota:
+                return False
+            if self._quota is not None and self._used + size > self._quota:
                 raise StorageError(
-                    f"the blob store {self._directory} has no room for {ref.size} bytes ({self._used} of {self._quota} used);"
+                    f"the blob store {self._directory} has no room for {size} bytes ({self._used} of {self._quota} used);"
                     " collect or raise its quota"
                 )
-            if ref.size > unixfs.LEAF:
-                self._write(path.with_name(path.name + _OUTLINE), outline)
-            self._write(path, data)
-            self._used += ref.size
-        return ref
+            self._used += size
+            return True
 
     def _stamp(self, path: Path) -> None:
         """Sets a file's time to the clock's: when the blob was last stored."""
         now = self._clock.now()
         os.utime(path, (now, now))
 
-    def _write(self, path: Path, data: bytes | memoryview) -> None:
-        """Makes a file appear whole: written aside, flushed, renamed, the folder flushed."""
+    def _write(self, path: Path, data: bytes | memoryview) -> bool:
+        """Makes a file appear whole: written aside, flushed, renamed, the folder flushed. Whether it was not there before."""
         aside = self._directory / "incoming" / secrets.token_hex(16)
         path.parent.mkdir(exist_ok=True)
         try:
@@ -122,7 +136,9 @@ class LocalStore:
                 file.flush()
                 self._stamp(aside)
                 os.fsync(file.fileno())
-            aside.replace(path)
+            with self._lock:
+                new = not path.exists()
+                aside.replace(path)
         except OSError:
             aside.unlink(missing_ok=True)
             raise
@@ -131,6 +147,7 @@ class LocalStore:
             os.fsync(folder)
         finally:
             os.close(folder)
+        return new
 
     def _get(self, ref: BlobRef) -> bytes:
         path = self._path(ref)
