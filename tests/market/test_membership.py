@@ -1,0 +1,143 @@
+"""Joining brings the ledger to what is wanted, once, also after crashes and after the wanted was undone."""
+
+from __future__ import annotations
+
+import asyncio
+
+import msgspec
+import pytest
+
+from hansa.core.encoding import sha256
+from hansa.core.errors import ConfigError
+from hansa.core.ports import Call, Receipt, Signer
+from hansa.market.membership import Entry, join, standing
+from tests.market.world import NODE, World, world
+
+ENTRY = Entry("site", "https://127.0.0.1:7000", sha256(b"certificate"), sha256(b"key"), 2)
+
+
+class Killed(BaseException):
+    """The process ends here."""
+
+
+class Counting:
+    """The chain in memory; says what was sent, and may refuse to go on at the n-th sending, before or after it."""
+
+    def __init__(self, inner: World, *, die_before: int = 99, die_after: int = 99) -> None:
+        self.inner, self.sent = inner.ledger, []  # type: ignore[var-annotated]
+        self._before, self._after = die_before, die_after
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self.inner, name)
+
+    async def send(self, call: Call, signer: Signer, *, intent: str) -> Receipt:
+        if len(self.sent) >= self._before:
+            raise Killed
+        receipt = await self.inner.send(call, signer, intent=intent)
+        self.sent.append(call.label)
+        if len(self.sent) >= self._after:
+            raise Killed
+        return receipt
+
+
+def test_a_newcomer_stakes_consents_and_registers() -> None:
+    async def story() -> None:
+        town = await world()
+        found = await join(town.ledger, town.contracts, NODE, ENTRY, stake=700, bonds=50)
+        assert (found.entry, found.staked, found.free, found.balance, found.allowed, found.bond_allowance) == (
+            ENTRY, 700, 700, 99_300, True, 50,
+        )  # fmt: skip
+        assert await standing(town.ledger, town.contracts, NODE.address) == found
+
+    asyncio.run(story())
+
+
+def test_what_is_there_already_is_not_sent_again() -> None:
+    async def story() -> None:
+        town = await world()
+        await join(town.ledger, town.contracts, NODE, ENTRY, stake=700, bonds=50)
+        again = Counting(town)
+        await join(again, town.contracts, NODE, ENTRY, stake=700, bonds=50)  # type: ignore[arg-type]
+        assert again.sent == []
+        await join(again, town.contracts, NODE, ENTRY, stake=500, bonds=20)  # type: ignore[arg-type]
+        assert again.sent == []
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize("step", range(5))
+@pytest.mark.parametrize("where", ["die_before", "die_after"])
+def test_a_crash_at_any_step_costs_nothing_twice(step: int, where: str) -> None:
+    async def story() -> None:
+        town = await world()
+        at = step if where == "die_before" else step + 1
+        with pytest.raises(Killed):
+            await join(Counting(town, **{where: at}), town.contracts, NODE, ENTRY, stake=700, bonds=50)  # type: ignore[arg-type]
+        found = await join(town.ledger, town.contracts, NODE, ENTRY, stake=700, bonds=50)
+        assert (found.entry, found.staked, found.balance) == (ENTRY, 700, 99_300)
+
+    asyncio.run(story())
+
+
+def test_stake_that_was_withdrawn_is_staked_again() -> None:
+    async def story() -> None:
+        town = await world()
+        vault = town.contracts.vault
+        for occasion in range(3):
+            found = await join(town.ledger, town.contracts, NODE, ENTRY, stake=700, bonds=0)
+            assert (found.staked, found.balance) == (700, 99_300)
+            await town.ledger.send(vault.thaw(700), NODE, intent=f"thaw/{occasion}")
+            town.clock.advance(90_000)
+            town.ledger.mine()
+            # Protocol time stands still for a gap beyond its bound, so the thaw takes a second wait.
+            for part, call in enumerate((town.contracts.clock.tick(), town.contracts.clock.tick())):
+                await town.ledger.send(call, NODE, intent=f"tick/{occasion}/{part}")
+            for part in range(200):
+                town.clock.advance(599)
+                await town.ledger.send(town.contracts.clock.tick(), NODE, intent=f"step/{occasion}/{part}")
+            await town.ledger.send(vault.withdraw(), NODE, intent=f"withdraw/{occasion}")
+            await town.ledger.send(vault.collect(), NODE, intent=f"collect/{occasion}")
+            assert (await standing(town.ledger, town.contracts, NODE.address)).staked == 0
+
+    asyncio.run(story())
+
+
+def test_a_node_that_moved_is_updated_there_and_back() -> None:
+    async def story() -> None:
+        town = await world()
+        moved = msgspec.structs.replace(ENTRY, endpoint="https://127.0.0.1:7001", certificate=sha256(b"new"))
+        for entry in (ENTRY, moved, ENTRY, moved):
+            assert (await join(town.ledger, town.contracts, NODE, entry, stake=0, bonds=0)).entry == entry
+
+    asyncio.run(story())
+
+
+def test_other_roles_are_asked_for() -> None:
+    async def story() -> None:
+        town = await world()
+        await join(town.ledger, town.contracts, NODE, ENTRY, stake=0, bonds=0)
+        found = await join(town.ledger, town.contracts, NODE, msgspec.structs.replace(ENTRY, roles=6), stake=0, bonds=0)
+        assert found.entry is not None and found.entry.roles == 6
+
+    asyncio.run(story())
+
+
+def test_more_stake_than_one_owns_is_refused_before_anything_is_sent() -> None:
+    async def story() -> None:
+        town = await world()
+        counting = Counting(town)
+        with pytest.raises(ConfigError, match="owns 100000, less than the 100001"):
+            await join(counting, town.contracts, NODE, ENTRY, stake=100_001, bonds=0)  # type: ignore[arg-type]
+        assert counting.sent == []
+
+    asyncio.run(story())
+
+
+def test_a_node_keeps_its_name() -> None:
+    async def story() -> None:
+        town = await world()
+        await join(town.ledger, town.contracts, NODE, ENTRY, stake=0, bonds=0)
+        with pytest.raises(ConfigError, match="registered as 'site', not 'other'"):
+            await join(town.ledger, town.contracts, NODE, msgspec.structs.replace(ENTRY, name="other"), stake=0, bonds=0)
+
+    asyncio.run(story())
