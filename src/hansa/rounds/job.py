@@ -13,7 +13,6 @@ from hansa.rounds import events as facts
 from hansa.rounds.anchor import Anchor
 from hansa.rounds.events import LedgerEvent, Terms
 
-
 ESCROW_WINDOWS = 4
 """Windows after the deadline within which every anchor, challenge and settlement has its end."""
 
