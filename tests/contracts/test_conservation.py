@@ -241,7 +241,9 @@ class Conservation(RuleBasedStateMachine):
 
     @rule(
         pick=number,
-        how=st.sampled_from(["void", "defend", "prove", "lapse", "condemn", "undo", "late", "by time", "by time after all"]),
+        how=st.sampled_from(
+            ["void", "defend", "prove", "lapse", "condemn", "undo", "late", "by time", "by time after all", "late", "too late"]
+        ),
         offset=st.integers(-1, 1),
     )
     def quarrel(self, pick: int, how: str, offset: int) -> None:
@@ -251,7 +253,12 @@ class Conservation(RuleBasedStateMachine):
             return
         if how == "late" and job.round_phase == ROUND_OPEN:
             self.go_to(job.opened_at + job.terms.patience + min(offset, 0))
-            t.simple("takeover", job.id, COORDINATORS[pick % 3])
+            t.simple("takeover", job.id, COORDINATORS[(job.members[name].index + 1 + pick % 2) % 3])
+            return
+        if how == "too late":
+            self.advance(pick, 2)  # work that is final must be paid before the rest expires
+            self.go_to(job.terms.deadline + min(offset, 0))
+            t.simple("expire", job.id)
             return
         if job.round_phase == ROUND_OPEN and not t.anchor(job.id, name, len(job.lists[TRAINER])):
             return

@@ -261,6 +261,7 @@ class Town:
         self.world.evm.pass_time(3 * MAX_GAP)
         assert self.now == before
         self.world.clock.tick()
+        assert self.now == before
 
     # -- whether they agree ---------------------------------------------------------------------------------------------
 
