@@ -79,15 +79,17 @@ def survive(supervisor: MakeSupervisor, victims: str, seed: int, *options: str, 
             receipt = await patiently(ledger, payment(coin), f"pay {number}")
             seen[receipt.block] = receipt.logs[0].block_hash
             done += 1
-            if moments and done >= moments[0]:
-                moments.pop(0)
-                node = chain.node
-                if victims in ("node", "both"):
-                    node.kill()
-                if victims in ("supervisor", "both"):
-                    chain.kill()
-                    await asyncio.to_thread(chain.start)
+            async with crashing:  # one crash at a time: the next may strike as soon as the chain serves again
+                if moments and done >= moments[0]:
+                    moments.pop(0)
+                    node = chain.node
+                    if victims in ("node", "both"):
+                        node.kill()
+                    if victims in ("supervisor", "both"):
+                        chain.kill()
+                        await asyncio.to_thread(chain.start)
 
+        crashing = asyncio.Lock()
         limit = asyncio.Semaphore(order.choice((1, 3, 8)))
 
         async def paced(number: int) -> None:
