@@ -55,6 +55,11 @@ def test_a_journalled_draft_is_sent_whatever_came_later() -> None:
     assert coordinator_duties(running(), C[0], own, 170) == [duties.SendAnchor(JOB, 1, 0, draft)]
 
 
+def test_r16_a_draft_that_lacks_a_trainer_waits_when_time_fell_back() -> None:
+    own = replace(took(running(), 3), drafts={(1, 0): anchor(running(), accepted=3)})
+    assert due(running(), own, 159) == [] and due(running(), own, 160) == ["SendAnchor"]
+
+
 def test_a_draft_on_a_model_that_was_undone_is_not_sent() -> None:
     own = replace(took(running(), 4), drafts={(1, 0): replace(anchor(running()), base=b"?" * 32)})
     assert due(running(), own) == ["Assemble"]

@@ -182,7 +182,7 @@ def test_the_refusal_says_what_to_do() -> None:
         apply(running(), facts.RoundFinalised(job=JOB, round=1, attempt=0, by_time=False, seats=3))
 
 
-def test_r5_an_anchor_that_lacks_a_trainer_is_premature_until_three_quarters_of_the_patience() -> None:
-    fact = facts.RoundAnchored(job=JOB, round=1, coordinator=C[0], anchor=anchor(running(), accepted=3), anchored_at=159)
-    assert after(running(), fact).premature() and not after(running(), replace(fact, anchored_at=160)).premature()
+def test_r5_an_anchor_that_lacks_a_trainer_is_premature_while_that_could_still_register() -> None:
+    fact = facts.RoundAnchored(job=JOB, round=1, coordinator=C[0], anchor=anchor(running(), accepted=3), anchored_at=149)
+    assert after(running(), fact).premature() and not after(running(), replace(fact, anchored_at=150)).premature()
     assert not anchored().premature() and not running().premature()

@@ -65,7 +65,7 @@ class Company(RuleBasedStateMachine):
             seed=seed,
             loss=weather[0],
             delay=weather[1],
-            max_gap=20,
+            max_gap=6,
         )
         self.names = sorted(self.world.parties)
         self.watch = Watch(self.world)

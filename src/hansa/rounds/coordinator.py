@@ -44,7 +44,9 @@ def _office(job: JobState, own: CoordinatorFacts, now: float) -> list[Duty]:
     draft = own.drafts.get((job.round, job.attempt))
     # A draft of rounds that were undone starts from a model that is gone.
     if draft is not None and draft.base == job.base:
-        return [duties.SendAnchor(job.id, job.round, job.attempt, draft)]
+        # Protocol time may have fallen back since the draft was made (R16).
+        waits = draft.accepted < len(job.trainers) and now < job.gather_until()
+        return [] if waits else [duties.SendAnchor(job.id, job.round, job.attempt, draft)]
     got = own.updates.get((job.round, job.base), {})
     due: list[Duty] = []
     missing = tuple(sorted(job.registered_now().keys() - got.keys()))

@@ -106,12 +106,15 @@ class JobState(msgspec.Struct, frozen=True):
         return self.since + self.terms.patience * 5 / 8
 
     def gather_until(self) -> float:
-        """When a round stops waiting for missing trainers."""
+        """When a round stops waiting for missing trainers.
+
+        It lies after `register_until` by more than protocol time can fall back when a chain goes down between two ticks (R16).
+        """
         return self.since + self.terms.patience * 3 / 4
 
     def premature(self) -> bool:
-        """Whether the anchor lacks a trainer that had no time to go to the ledger yet: it is wrong, whatever it sums (R5)."""
-        return self.anchor is not None and self.anchor.accepted < len(self.trainers) and self.anchored_at < self.gather_until()
+        """Whether the anchor lacks a trainer that could still go to the ledger: it is wrong, whatever it sums (R5)."""
+        return self.anchor is not None and self.anchor.accepted < len(self.trainers) and self.anchored_at < self.register_until()
 
     def firm_at(self, milestone: int) -> int | None:
         """When no proof can undo a milestone any more (R7); None while its last round is not final."""

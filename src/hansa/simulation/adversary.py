@@ -104,9 +104,13 @@ class HastyCoordinator(OmittingCoordinator):
 
     def due(self, job: JobState, now: float) -> list[Duty]:
         due = super().due(job, now)
+        if job.phase is not Phase.OPEN or job.coordinator != self.account:
+            return due
         got = self.took.get((job.round, job.base), {})
-        drafted = (job.round, job.attempt) in self.drafts
-        if job.phase is Phase.OPEN and job.coordinator == self.account and not drafted and len(got) >= job.terms.quorum:
+        draft = self.drafts.get((job.round, job.attempt))
+        if draft is not None:
+            due.append(duties.SendAnchor(job.id, job.round, job.attempt, draft))
+        elif len(got) >= job.terms.quorum:
             due.append(duties.Assemble(job.id, job.round, job.attempt, tuple(sorted(got))))
         return due
 
