@@ -251,15 +251,15 @@ async def open_client(config: Path) -> AsyncIterator[Client]:
         raise ConfigError(f"{config} is a {loaded.role}'s; jobs are posted and watched with a client's, see `hansa node new --role client`")
     node = ClientNode(await compose(loaded, folder, SystemClock()))
     placed = await deployment.load(node.parts.ledger, folder / loaded.chain.deployment)
-    await node.follower.catch_up()
     stop, serving = asyncio.Event(), asyncio.Event()
     running = asyncio.create_task(node.run(stop, lambda url: serving.set()))
     waiting = asyncio.create_task(serving.wait())
     try:
         await asyncio.wait((running, waiting), return_when=asyncio.FIRST_COMPLETED)
-        if running.done():
-            await running
-        yield Client(node, placed, running, folder)
+        client = Client(node, placed, running, folder)
+        while not node.follower.healthy:
+            await client._news()
+        yield client
     finally:
         waiting.cancel()
         stop.set()

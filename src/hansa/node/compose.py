@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 from hansa.chain import deployment
@@ -41,40 +42,45 @@ Make = Callable[[NodeConfig, Path, Parts], Node]
 
 
 async def compose(config: NodeConfig, home: Path, clock: Clock) -> Parts:
-    """Open everything a node needs; an error of the tree says which part is wrong, and what was opened is closed by the process's end."""
+    """Open everything a node needs; an error of the tree says which part is wrong, and what was opened before is closed."""
     password = _read(home / config.key.password_file).decode().strip()
     signer = await asyncio.to_thread(load_key, home / config.key.keystore, password)
     certificate = NodeCertificate(home / config.key.transport)
     restarted = (home / "journal.sqlite").exists()
-    journal = SqliteJournal(home / "journal.sqlite")
-    ledger = await JsonRpcLedger.open(config.chain.endpoints, journal)
-    placed = await deployment.load(ledger, home / config.chain.deployment)
-    contracts = Contracts.of(placed)
-    account = await contracts.registry.account_of(signer.address).read(ledger)
+    async with AsyncExitStack() as opened:
+        journal = SqliteJournal(home / "journal.sqlite")
+        opened.callback(journal.close)
+        ledger = await JsonRpcLedger.open(config.chain.endpoints, journal)
+        opened.push_async_callback(ledger.close)
+        placed = await deployment.load(ledger, home / config.chain.deployment)
+        contracts = Contracts.of(placed)
+        account = await contracts.registry.account_of(signer.address).read(ledger)
 
-    async def read_nets(first: int, milestones: int) -> tuple[int, ...]:
-        return await nets(ledger, contracts, first, milestones)
+        async def read_nets(first: int, milestones: int) -> tuple[int, ...]:
+            return await nets(ledger, contracts, first, milestones)
 
-    follower = Follower(Cursor(ledger, placed.events(), first_block=placed.block), read_nets)
-    status = Status(config.name)
-    domain = Domain(placed.chain_id, contracts.rounds.address)
-    transport = HttpsTransport(
-        signer, domain, certificate, clock, admit=follower.knows, account=account, host=config.listen.host, port=config.listen.port,
-        limits=LIMITS, restarted_at=clock.now() if restarted else None,
-        metrics=lambda: status.text(follower.jobs, follower.healthy),
-    )  # fmt: skip
-    workers: Workers | None = None
-    if config.role == "trainer":
-        workers = pool = WorkerPool(WORKERS, 1, config.device)
-        await pool.start()
-    elif config.role != "coordinator":
-        workers = OnDemandPool(WORKERS, config.device)
-    return Parts(
-        name=config.name, account=account, signer=signer, ledger=ledger, contracts=contracts, domain=domain, book=Book(journal),
-        beacon=JournalBeacon(journal, placed.chain_id, contracts.cohort.address), store=LocalStore(home / "blobs", clock),
-        transport=transport, follower=follower, clock=clock, scratch=home / "scratch", status=status, workers=workers,
-        auto_enrol=config.auto_enrol, standby=config.standby,
-    )  # fmt: skip
+        follower = Follower(Cursor(ledger, placed.events(), first_block=placed.block), read_nets)
+        status = Status(config.name)
+        domain = Domain(placed.chain_id, contracts.rounds.address)
+        transport = HttpsTransport(
+            signer, domain, certificate, clock, admit=follower.knows, account=account, host=config.listen.host, port=config.listen.port,
+            limits=LIMITS, restarted_at=clock.now() if restarted else None,
+            metrics=lambda: status.text(follower.jobs, follower.healthy),
+        )  # fmt: skip
+        workers: Workers | None = None
+        if config.role == "trainer":
+            workers = pool = WorkerPool(WORKERS, 1, config.device)
+            await pool.start()
+        elif config.role != "coordinator":
+            workers = OnDemandPool(WORKERS, config.device)
+        parts = Parts(
+            name=config.name, account=account, signer=signer, ledger=ledger, contracts=contracts, domain=domain, book=Book(journal),
+            beacon=JournalBeacon(journal, placed.chain_id, contracts.cohort.address), store=LocalStore(home / "blobs", clock),
+            transport=transport, follower=follower, clock=clock, scratch=home / "scratch", status=status, workers=workers,
+            auto_enrol=config.auto_enrol, standby=config.standby, journal=journal,
+        )  # fmt: skip
+        opened.pop_all()
+        return parts
 
 
 def make_node(config: NodeConfig, home: Path, parts: Parts) -> Node:

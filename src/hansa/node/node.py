@@ -14,7 +14,7 @@ from hansa.chain.deployment import Contracts
 from hansa.core.clock import Clock
 from hansa.core.encoding import decode
 from hansa.core.errors import FormatError, HansaError, LedgerError, ProtocolError
-from hansa.core.ports import Beacon, BlobStore, Call, Handler, Ledger, RangeHandler, Receipt, Signer, Transport
+from hansa.core.ports import Beacon, BlobStore, Call, Handler, Journal, Ledger, RangeHandler, Receipt, Signer, Transport
 from hansa.core.types import Address, BlobRef, Role
 from hansa.identity.typed import Domain
 from hansa.market.claims import claim_calls
@@ -35,6 +35,7 @@ from hansa.rounds.duties import Duty
 from hansa.rounds.job import JobState, Phase
 from hansa.rounds.manifest import Manifest
 from hansa.rounds.spec import MAX_SPEC, JobSpec, read_spec
+from hansa.rounds.trainer import parting
 from hansa.runtime.on_demand import Workers
 
 log = logging.getLogger(__name__)
@@ -69,6 +70,7 @@ class Parts:
     workers: Workers | None = None
     auto_enrol: bool = True
     standby: bool = False
+    journal: Journal | None = None
 
 
 class Node:
@@ -124,8 +126,8 @@ class Node:
 
     async def run(self, stop: asyncio.Event, ready: Callable[[str], None]) -> None:
         """Serve, follow, and carry out duties until told to stop; what was under way is taken up again at the next start."""
-        url = await self.parts.transport.serve(self.handlers(), self.ranges())
         try:
+            url = await self.parts.transport.serve(self.handlers(), self.ranges())
             async with self.follower.running(), asyncio.TaskGroup() as group:
                 aside = (group.create_task(self._watch()), group.create_task(self._keep_house()))
                 ready(url)
@@ -144,6 +146,8 @@ class Node:
             await self.book.close()
             if self.parts.workers is not None:
                 await self.parts.workers.close()
+            if self.parts.journal is not None:
+                self.parts.journal.close()
 
     async def _watch(self) -> None:
         while True:
@@ -162,12 +166,18 @@ class Node:
         """Forget jobs that are over for good and delete blobs that none needs any longer; the bytes freed."""
         freed = await self.blobs.tidy(self.parts.clock.now())
         for job in list(self.follower.jobs.values()):
-            over = job.phase is Phase.CLOSED and self.parts.clock.now() > self.until(job) and not self._all_owed(job)
-            if over and job.id not in self.book.forgotten:
+            if job.id not in self.book.forgotten and self._over(job):
                 await self.book.write(Forgotten(job.id))
                 self._specs.pop(job.id, None)
                 self.blobs.forget(job.id)
         return freed
+
+    def _over(self, job: JobState) -> bool:
+        """Past every dispute, and this account has its stake and its money."""
+        if job.phase is not Phase.CLOSED or self.parts.clock.now() <= self.until(job):
+            return False
+        seated = self.account in (*job.trainers, *job.coordinators, *job.candidates)
+        return not seated or not parting(job, self.account, frozenset(self.book.claimed.get(job.id, ())))
 
     async def _due(self) -> list[Duty]:
         if self._max_gap is None:
@@ -221,6 +231,11 @@ class Node:
         self.parts.status.failed(kind_of(duty))
         trace = None if isinstance(error, HansaError) else error  # an error of the tree says all in its sentence
         log.warning("failed", extra={"duty": duty.name, "error": f"{type(error).__name__}: {error}", "tries": tries}, exc_info=trace)
+
+    @property
+    def busy(self) -> int:
+        """Duties under way."""
+        return self._executor.busy
 
     def desk(self, account: str) -> asyncio.Lock:
         """One at a time: what is read, judged and written of one party's messages must not be mixed with another of its messages."""
