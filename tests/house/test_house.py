@@ -11,18 +11,24 @@ LIMIT = 400
 
 
 def tracked(*patterns: str) -> list[Path]:
-    listed = subprocess.run(["git", "ls-files", "-co", "--exclude-standard", *patterns], cwd=ROOT, capture_output=True, text=True, check=True)
+    listed = subprocess.run(
+        ["git", "ls-files", "-co", "--exclude-standard", *patterns], cwd=ROOT, capture_output=True, text=True, check=True
+    )
     return [path for line in listed.stdout.splitlines() if (path := ROOT / line).exists()]
 
 
 def test_no_file_is_longer_than_one_concept_needs() -> None:
-    long = {str(path.relative_to(ROOT)): lines for path in tracked("*.py", "*.sol", "*.mjs") if (lines := path.read_text().count("\n")) > LIMIT}
+    long = {
+        str(path.relative_to(ROOT)): lines for path in tracked("*.py", "*.sol", "*.mjs") if (lines := path.read_text().count("\n")) > LIMIT
+    }
     assert not long, f"over {LIMIT} lines; split by concept: {long}"
 
 
 def test_every_source_file_says_what_it_is() -> None:
     silent = [
-        str(path.relative_to(ROOT)) for path in tracked("src/*.py") if path.read_text().strip() and not ast.get_docstring(ast.parse(path.read_text()))
+        str(path.relative_to(ROOT))
+        for path in tracked("src/*.py")
+        if path.read_text().strip() and not ast.get_docstring(ast.parse(path.read_text()))
     ]
     assert not silent, f"no docstring: {silent}"
 
