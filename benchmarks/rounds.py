@@ -27,8 +27,7 @@ from typing import Any
 import msgspec
 import uvloop
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from hansa.chain.embedded import Ready
 from hansa.core.ports import Call, Ledger, Receipt, Signer

@@ -137,6 +137,7 @@ class World:
         self.parties: dict[str, Party] = {}
         self.through: Callable[[Ledger], Ledger] = lambda ledger: ledger
         """What nodes started from now on get in place of the ledger."""
+        self.journal: Callable[[Party], Journal] = self._journal
 
     def __getitem__(self, name: str) -> Node:
         return self.parties[name].running
@@ -160,7 +161,7 @@ class World:
     async def start(self, name: str) -> Node:
         """Start a party's node, for the first time or again, from what survived."""
         party = self.parties[name]
-        journal: Journal = MemoryJournal(party.entries) if party.home is None else SqliteJournal(party.home / "journal.sqlite")
+        journal = self.journal(party)
         ledger = self.through(self.ledger if not self.url else await JsonRpcLedger.open([self.url], journal))
         follower = Follower(
             Cursor(ledger, self.placed.events(), first_block=self.placed.block),
@@ -180,6 +181,9 @@ class World:
             task.result()
         party.node, party.task, party.stop, party.starts = node, task, stop, party.starts + 1
         return node
+
+    def _journal(self, party: Party) -> Journal:
+        return MemoryJournal(party.entries) if party.home is None else SqliteJournal(party.home / "journal.sqlite")
 
     def _transport(self, party: Party, follower: Follower) -> Transport:
         restarted = self.clock.now() if party.starts else None
@@ -203,6 +207,24 @@ class World:
         await self.network.advance(seconds)
         self.ledger.mine()
         await asyncio.sleep(0)
+
+    async def rest(self) -> None:
+        """Wait until no node is at work on anything that is due at this time."""
+        quiet = 0
+        while quiet < 3:
+            busy = any(party.node is not None and party.node.busy for party in self.parties.values())
+            quiet = 0 if busy else quiet + 1
+            await asyncio.sleep(0.003)
+
+    async def step_until(self, holds: Callable[[], bool], what: str, *, step: float = 2.0, most: float = 200.0) -> None:
+        """Let time pass in steps, everything done that is due at each, until something holds."""
+        passed = 0.0
+        await self.rest()
+        while not holds():
+            assert passed < most, f"{what}: not in {most:g} s"
+            await self.pass_time(step)
+            await self.rest()
+            passed += step
 
     async def until(self, holds: Callable[[], bool], what: str, *, seconds: float = PATIENCE_OF_A_TEST) -> None:
         """Wait until something holds; a node that failed, or too long a wait, fails the test."""
@@ -281,7 +303,7 @@ def trainer(seed: int, *, schema: Schema = SCHEMA, kind: type[TrainerNode] = Tra
 
 
 async def populate(
-    world: World, pool: WorkerPool, *, trainers: int = 3, coordinators: Sequence[str] = ("coordinator",), verifiers: int = 3
+    world: World, pool: WorkerPool, *, trainers: int = 3, coordinators: Sequence[str] = ("coordinator", "standby"), verifiers: int = 3
 ) -> None:
     """The usual company: client, trainers t0.., coordinators by name, verifiers v0..; who comes first is primary."""
     await world.add("client", ClientNode, pool)

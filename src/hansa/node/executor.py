@@ -42,6 +42,11 @@ class Executor:
             if name not in self._running and self._now() >= ready:
                 self._running[name] = asyncio.create_task(self._run(name, duty), name=name)
 
+    @property
+    def busy(self) -> int:
+        """Duties under way."""
+        return len(self._running)
+
     async def _run(self, name: str, duty: Duty) -> None:
         try:
             await self._perform(duty)

@@ -97,6 +97,7 @@ class Follower:
             self._fold_job(event, nets)
 
     def _fold_job(self, event: Event, nets: Mapping[int, tuple[int, ...]]) -> None:
+        self.moved = event.timestamp
         arguments = dict(event.args)
         if event.name == "JobOpened":
             arguments["nets"] = nets[_job_of(event)]
@@ -112,7 +113,6 @@ class Follower:
         if isinstance(fact, RoundAnchored):
             self.anchors[(fact.job, fact.round, fact.anchor.attempt)] = event
         self.jobs[fact.job] = apply(state, fact)
-        self.moved = event.timestamp
 
     async def run(self) -> None:
         """Follow for ever; a chain that is down is asked again and again, nothing is lost meanwhile."""
