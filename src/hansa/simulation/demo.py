@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -29,6 +28,7 @@ from hansa.node.compose import compose
 from hansa.node.config import load_node
 from hansa.rounds.job import JobState, Phase
 from hansa.rounds.spec import write_spec
+from hansa.simulation.adversary_process import command
 from hansa.simulation.balances import Books, read_books
 from hansa.simulation.hospitals import Patients, patients
 from hansa.simulation.network import Network
@@ -41,7 +41,7 @@ ROUNDS, MILESTONES = 6, 3
 BUDGET = 900 * TOKEN
 KILL_AT, LIE_AT = 2, 4
 VICTIM = "san-marco"
-LIAR = (sys.executable, "-m", "hansa.simulation.liar", "--round", str(LIE_AT), "--config")
+LIAR = command("liar", LIE_AT)
 PATIENCE, WINDOW = 40, 8
 
 

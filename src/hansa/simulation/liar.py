@@ -1,30 +1,21 @@
-"""A coordinator that lies about one coordinate of the sum in one round, as a process of its own: `python -m hansa.simulation.liar`."""
+"""A coordinator that lies about one coordinate of the sum in one round."""
 
 from __future__ import annotations
 
-import argparse
-import asyncio
-import sys
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import numpy as np
 
-from hansa.core.clock import SystemClock
-from hansa.core.errors import HansaError
 from hansa.core.types import Address, Wei
 from hansa.model import codec
 from hansa.model.aggregate import Aggregate
 from hansa.model.state import ModelState
-from hansa.node.compose import run_node
-from hansa.node.config import NodeConfig
 from hansa.node.coordinator import CoordinatorNode
-from hansa.node.node import Node, Parts
+from hansa.node.node import Parts
 from hansa.rounds.assemble import Outcome
 from hansa.rounds.job import JobState
 from hansa.rounds.manifest import Accepted
 from hansa.rounds.spec import JobSpec
-from hansa.runtime import logs
 
 
 class LyingCoordinator(CoordinatorNode):
@@ -48,25 +39,3 @@ class LyingCoordinator(CoordinatorNode):
         false = Aggregate(honest.layout, honest.scales, honest.bits, values, honest.weight, honest.count)
         model, _ = spec.strategy.step(base, false, spec.strategy.init(base))
         return Outcome(false.encode(), codec.encode(model), made.credits)
-
-
-def main() -> int:
-    parser = argparse.ArgumentParser(prog="hansa.simulation.liar", description="Run a coordinator that lies in one round.")
-    parser.add_argument("--config", type=Path, required=True)
-    parser.add_argument("--round", type=int, required=True)
-    options = parser.parse_args()
-
-    def make(config: NodeConfig, home: Path, parts: Parts) -> Node:
-        return LyingCoordinator(parts, options.round)
-
-    logs.set_up(SystemClock(), sys.stderr, role="liar")
-    try:
-        asyncio.run(run_node(options.config, make=make))
-    except HansaError as error:
-        print(error, file=sys.stderr)
-        return error.exit_code
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

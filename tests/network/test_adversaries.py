@@ -1,0 +1,125 @@
+"""Parties that break the rules, as processes among honest ones: what they do never becomes final, and the job goes on without them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+import pytest
+from msgspec.structs import replace
+
+from hansa.chain.events import Event
+from hansa.market.order import amount
+from hansa.rounds.job import JobState
+from hansa.simulation.adversary_process import command
+from hansa.simulation.network import Network
+from hansa.simulation.plan import NetworkPlan, hospital_plan
+from tests.network.crew import Crew, Run, Trouble, order
+from tests.network.pay import owed
+
+LIE_AT = 2
+STAKE = amount(order().seats.coordinator_stake)
+BOND = amount(order().seats.challenge_bond)
+
+
+def network(home: Path, adversaries: Mapping[str, tuple[str, ...]], *, verifiers: int = 3) -> Crew:
+    """The hospitals' network in which some members run another program; nobody who dies is started again."""
+    plan: NetworkPlan = hospital_plan(home, verifiers=verifiers)
+    members = tuple(replace(each, command=adversaries.get(each.name, each.command)) for each in plan.members)
+    return Crew(replace(plan, members=members), restart=False)
+
+
+def kill_at(name: str, round: int, victims: Sequence[str]) -> Trouble:
+    """`kill -9` of members at the first event of that name in that round, for good."""
+    pending = list(victims)
+
+    async def trouble(network: Network, event: Event, state: JobState) -> None:
+        if event.name == name and state.round == round:
+            while pending:
+                await network.kill(pending.pop())
+
+    return trouble
+
+
+def check(crew: Crew, run: Run, *, gone: Iterable[str] = ()) -> None:
+    """Complete, recomputable from its blobs, every settled unit paid or owed to somebody who is gone, and the books balance."""
+    state, account = run.state, crew.network.account
+    assert (state.closed, len(state.final)) == (1, state.terms.rounds)
+    report = crew.run(crew.client.audit(state.id))
+    assert report.sound, [finding for finding in report.findings if not finding.holds]
+    missing = {account(name) for name in gone}
+    due = owed(state)
+    assert {who: paid for who, paid in run.paid.items() if who not in missing} == {
+        who: pay for who, pay in due.items() if who not in missing and pay
+    }
+    assert run.after.conserved
+    assert run.after.escrow == sum(due[who] - run.paid[who] for who in missing)
+    assert all(purse.locked == 0 for name, purse in run.after.purses.items() if name not in gone)
+
+
+def final_by(crew: Crew, run: Run, round: int) -> str:
+    return crew.network.name_of(run.state.final[round - 1].coordinator)
+
+
+@pytest.mark.slow
+def test_a_coordinator_that_lies_loses_its_stake_and_its_round(tmp_path: Path) -> None:
+    with network(tmp_path, {"coordinator": command("liar", LIE_AT)}) as crew:
+        run = crew.run_job(order())
+        check(crew, run)
+        assert {"Challenged", "Condemned"} <= set(run.names)
+        assert [final_by(crew, run, each) for each in (1, 2, 3)] == ["coordinator", "standby", "standby"]
+        assert run.change("coordinator") == owed(run.state)[crew.network.account("coordinator")] - STAKE
+        finder = crew.network.name_of(next(str(event.args["challenger"]) for _, event in run.events if event.name == "Challenged"))
+        assert run.change(finder) == owed(run.state)[crew.network.account(finder)] + STAKE // 5
+
+
+@pytest.mark.slow
+def test_colluding_verifiers_without_a_third_carry_no_false_anchor(tmp_path: Path) -> None:
+    """Seven seats: two sign anything, three honest ones die, two honest ones are left."""
+    dead = ("verifier-5", "verifier-6", "verifier-7")
+    liars = {"coordinator": command("liar", LIE_AT), "verifier-1": command("colluder"), "verifier-2": command("colluder")}
+    with network(tmp_path, liars, verifiers=7) as crew:
+        run = crew.run_job(order(verifiers=7, window=6), trouble=kill_at("JobStarted", 0, dead), gone=dead)
+        check(crew, run, gone=dead)
+        assert "Voided" in run.names
+        assert [final_by(crew, run, each) for each in (1, 2, 3)] == ["coordinator", "standby", "standby"]
+        assert all(final.by_time for final in run.state.final)
+
+
+@pytest.mark.slow
+def test_a_coordinator_that_withholds_the_blobs_never_gets_its_round(tmp_path: Path) -> None:
+    with network(tmp_path, {"coordinator": command("withholder", LIE_AT)}) as crew:
+        run = crew.run_job(order(window=6))
+        check(crew, run)
+        assert {"Lapsed", "Voided"} & set(run.names)
+        assert [final_by(crew, run, each) for each in (1, 2, 3)] == ["coordinator", "standby", "standby"]
+
+
+def test_a_coordinator_that_dies_for_good_is_replaced(tmp_path: Path) -> None:
+    with network(tmp_path, {}) as crew:
+        run = crew.run_job(order(patience=12), trouble=kill_at("RoundOpened", 2, ["coordinator"]), gone=["coordinator"])
+        check(crew, run, gone=["coordinator"])
+        at = {event.name: seconds for seconds, event in reversed(run.events) if event.name in ("CoordinatorReplaced", "RoundFinalised")}
+        assert at["CoordinatorReplaced"] < at["RoundFinalised"] + 12 + 5
+        assert [final_by(crew, run, each) for each in (1, 2, 3)] == ["coordinator", "standby", "standby"]
+        assert run.change("coordinator") == -STAKE // 10
+
+
+@pytest.mark.slow
+def test_a_verifier_that_never_speaks_stops_nobody(tmp_path: Path) -> None:
+    with network(tmp_path, {"verifier-2": command("mute")}) as crew:
+        run = crew.run_job(order(), gone=["verifier-2"])
+        check(crew, run, gone=["verifier-2"])
+        mute = run.state.verifiers.index(crew.network.account("verifier-2"))
+        assert not any(final.by_time or final.seats >> mute & 1 for final in run.state.final)
+        assert run.change("verifier-2") == 0
+
+
+@pytest.mark.slow
+def test_a_trainer_that_the_coordinator_ignores_is_heard_all_the_same(tmp_path: Path) -> None:
+    with network(tmp_path, {"coordinator": command("omitter", LIE_AT)}) as crew:
+        run = crew.run_job(order(patience=24, quorum=3))
+        check(crew, run)
+        assert "UpdateRegistered" in run.names
+        assert [final.anchor.accepted for final in run.state.final] == [4, 4, 4]
+        assert "Condemned" in run.names and final_by(crew, run, LIE_AT) == "standby"
