@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import socket
 from collections.abc import Callable
 from pathlib import Path
@@ -154,3 +155,15 @@ def test_status_in_words(hansa: Hansa, town: Town, tmp_path: Path) -> None:
     rows = dict(line.split(None, 1) for line in said.out.splitlines())
     assert said.code == 0 and rows["registered"].startswith("'client' at https://127.0.0.1:")
     assert (rows["answers"].strip(), rows["balance"].strip()) == ("no", "1,000")
+
+
+def test_tokens_go_where_they_are_sent(hansa: Hansa, site: Path, town: Town) -> None:
+    home = site.parents[1]
+    shutil.copytree(town.home / "nodes" / "poor", home / "nodes" / "poor")
+    shutil.copy(town.deployment, home / "deployment.json")
+    for _ in range(2):
+        assert hansa("node", "pay", "site", "0.25", "--as", "poor").code == 0
+    found = hansa("node", "status", "site", "--json").json
+    assert isinstance(found, dict) and int(str(found["balance"])) == 10**18 // 2
+    hansa("node", "pay", "site", "1000000", "--as", "poor").sentence(2, "less than the", "to pay")
+    hansa("node", "pay", "0x12", "1", "--as", "poor").sentence(2, "'0x12' is no account")

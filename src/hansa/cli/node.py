@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hansa.cli import show
-from hansa.cli.options import Home, Json, node_folder
+from hansa.cli.options import As, Home, Json, node_folder
 
 if TYPE_CHECKING:
     from hansa.market.membership import Standing
@@ -111,6 +111,31 @@ def status(name: Name, home: Home, json: Json = False) -> None:
     premises = Premises(node_folder(home, name))
     reachable = _reachable(premises.config.listen.host, premises.config.listen.port)
     _print(show.run(premises.standing()), json, {"answers": reachable})
+
+
+@app.command()
+def pay(
+    to: Annotated[str, typer.Argument(help="An account's address, or the name of one of the home's nodes.")],
+    tokens: Annotated[str, typer.Argument(help="How many tokens.")],
+    home: Home,
+    as_: As = "client",
+    json: Json = False,
+) -> None:
+    """Send tokens to an account, such as a newcomer's that has to stake."""
+    from hansa.core.errors import ConfigError
+    from hansa.core.types import Address
+    from hansa.identity.keys import is_address
+    from hansa.market.order import amount
+    from hansa.node.registration import Premises
+
+    account = to.lower() if to.startswith("0x") else Premises(node_folder(home, to)).key.address
+    if not is_address(account):
+        raise ConfigError(f"'{to}' is no account; write 0x and 40 hexadecimal digits, or the name of a node")
+    receipt = show.run(Premises(node_folder(home, as_)).pay(Address(account), amount(tokens)))
+    if json:
+        show.as_json({"to": account, "tokens": tokens, "transaction": receipt.transaction})
+    else:
+        print(f"{tokens} tokens went to {account} in transaction {receipt.transaction.hex()}")
 
 
 def _reachable(host: str, port: int) -> bool:

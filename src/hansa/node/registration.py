@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -10,7 +11,8 @@ from hansa.chain import deployment
 from hansa.chain.deployment import Contracts
 from hansa.chain.ledger import JsonRpcLedger
 from hansa.core.errors import ConfigError
-from hansa.core.types import Role
+from hansa.core.ports import Receipt
+from hansa.core.types import Address, Role
 from hansa.identity.certificate import NodeCertificate
 from hansa.identity.keys import AccountKey
 from hansa.identity.keystore import load_key
@@ -62,6 +64,14 @@ class Premises:
         """Stake, consent and registration, signed by the account's own key; nothing is done twice (see `market.membership.join`)."""
         async with self.ledger() as (ledger, contracts):
             return await join(ledger, contracts, self.key, self.entry, stake=stake, bonds=bonds)
+
+    async def pay(self, to: Address, amount: int) -> Receipt:
+        """Transfer tokens; each call is a payment of its own. ConfigError when the balance does not cover it."""
+        async with self.ledger() as (ledger, contracts):
+            balance = await contracts.token.balance_of(self.key.address).read(ledger)
+            if balance < amount:
+                raise ConfigError(f"{self.key.address} owns {balance}, less than the {amount} to pay; pay less or get tokens first")
+            return await ledger.send(contracts.token.transfer(to, amount), self.key, intent=f"pay/{to}/{amount}/{secrets.token_hex(16)}")
 
     async def standing(self) -> Standing:
         """What the ledger says of the account."""
