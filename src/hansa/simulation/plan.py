@@ -18,7 +18,8 @@ TOKEN = 10**18
 """One token in its smallest unit."""
 
 ORDER = "job.toml"
-"""Name of the sample order in the client's home."""
+SCHEMA = "schema.toml"
+"""Names of the samples in the client's home: an order to post, and the columns that a newcomer's data need to take part in it."""
 
 NODE_COMMAND = (sys.executable, "-m", "hansa.cli.main", "node", "run", "--config")
 
@@ -60,7 +61,8 @@ class NetworkPlan(msgspec.Struct, frozen=True):
 def hospital_plan(home: Path, *, verifiers: int = 3, coordinators: tuple[str, ...] = ("coordinator", "standby")) -> NetworkPlan:
     """Four hospitals with their own data folders, coordinators in order of office, verifiers, and one client.
 
-    Writes the hospitals' and the client's tables on first use; each file has one reader. The client also gets an order to post.
+    Writes the hospitals' and the client's tables on first use; each file has one reader. The client also gets an order to post and its
+    columns.
     """
     everyone = patients()
     members = [Member("client", "client", tokens=100_000 * TOKEN)]
@@ -74,9 +76,10 @@ def hospital_plan(home: Path, *, verifiers: int = 3, coordinators: tuple[str, ..
     for place, name in enumerate(coordinators):
         members.append(Member(name, "coordinator", tokens=12_000 * TOKEN, stake=10_000 * TOKEN, standby=place > 0))
     members += [Member(f"verifier-{n}", "verifier", tokens=7_000 * TOKEN, stake=5_000 * TOKEN) for n in range(1, verifiers + 1)]
-    paper = home / "nodes" / "client" / ORDER
-    if not paper.exists():
-        save(paper, hospital_order(everyone.columns))
+    client = home / "nodes" / "client"
+    for name, sample in ((ORDER, hospital_order(everyone.columns)), (SCHEMA, schema(everyone.columns))):
+        if not (client / name).exists():
+            save(client / name, sample)
     return NetworkPlan(home, tuple(members))
 
 
