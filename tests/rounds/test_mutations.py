@@ -18,6 +18,7 @@ from hansa.simulation import adversary, cohort, payout, purse, referee
 from hansa.simulation.party import Party
 from hansa.simulation.verifier import Verifier
 from hansa.simulation.worker import Coordinator
+from tests.rounds import test_disturbances as disturbances
 from tests.rounds import test_scenarios as scenarios
 from tests.rounds.test_stateful import FAST, Company
 
@@ -75,7 +76,7 @@ def condemn_not_counted(patch: Patch) -> None:
     patch.setattr(upkeep, "deciding_wrong", lambda job, box: (b"", ()))
 
 
-@planted(scenarios.test_an_undisturbed_job_pays_everybody_and_leaves_nothing)
+@planted(disturbances.test_an_undisturbed_job_pays_everybody_and_leaves_nothing)
 def takeover_before_patience(patch: Patch) -> None:
     def standby(job: JobState, me: str, now: float) -> list[Duty]:
         return [duties.Takeover(job.id, job.round, job.attempt, job.since)] if me in job.standbys else []
@@ -93,12 +94,12 @@ def verifier_signs_without_checking(patch: Patch) -> None:
     patch.setattr(Verifier, "judge", adversary.LazyVerifier.judge)
 
 
-@planted(scenarios.test_a_crash_after_the_draft_sends_the_same_anchor_again)
+@planted(disturbances.test_a_crash_after_the_draft_sends_the_same_anchor_again)
 def draft_not_journalled(patch: Patch) -> None:
     forgets(patch, Coordinator, "draft")
 
 
-@planted(lambda: scenarios.test_a_crash_at_any_second_changes_no_model(scenarios.PRIMARY))
+@planted(lambda: disturbances.test_a_crash_at_any_second_changes_no_model(disturbances.PRIMARY))
 def receipt_before_the_update_is_journalled(patch: Patch) -> None:
     forgets(patch, Coordinator, "took")
 
@@ -115,7 +116,7 @@ def receipt_binds_no_coordinator(patch: Patch) -> None:
     patch.setattr("hansa.simulation.worker.trainer_duties", owed)
 
 
-@planted(scenarios.test_r7_later_proof_undoes_a_final_round_and_all_that_followed)
+@planted(disturbances.test_r7_later_proof_undoes_a_final_round_and_all_that_followed)
 def reopening_keeps_final_rounds(patch: Patch) -> None:
     real = job._open_round
 
@@ -125,7 +126,7 @@ def reopening_keeps_final_rounds(patch: Patch) -> None:
     patch.setattr(job, "_open_round", open_round)
 
 
-@planted(scenarios.test_a_wrong_anchor_that_was_only_seen_too_late_lapses)
+@planted(disturbances.test_a_wrong_anchor_that_was_only_seen_too_late_lapses)
 def witnesses_count_wrong_votes(patch: Patch) -> None:
     def witnesses(job: JobState, box: Mapping[int, Ballot]) -> tuple[Ballot, ...]:
         return tuple(box[seat] for seat in sorted(box)) if len(box) >= job.one_third() else ()
@@ -149,7 +150,7 @@ def _anchored_at(state: JobState, milestone: int) -> int | None:
     return state.final[last - 1].anchored_at if len(state.final) >= last else None
 
 
-@planted(scenarios.test_nothing_is_paid_twice)
+@planted(disturbances.test_nothing_is_paid_twice)
 def claims_are_not_written_down(patch: Patch) -> None:
     real = payout.Payout.claim
 
@@ -184,12 +185,12 @@ def wrong_is_said_but_not_challenged(patch: Patch) -> None:
     patch.setattr(verifier, "_challenges", lambda job, seat, mine, now: False)
 
 
-@planted(scenarios.test_r17_a_coordinator_that_dies_after_its_anchor_leaves_the_blobs_behind)
+@planted(disturbances.test_r17_a_coordinator_that_dies_after_its_anchor_leaves_the_blobs_behind)
 def blobs_have_one_holder(patch: Patch) -> None:
     patch.setattr(Coordinator, "_place", adversary.WithholdingCoordinator._place)
 
 
-@planted(scenarios.test_work_delivered_at_the_deadline_is_paid)
+@planted(disturbances.test_work_delivered_at_the_deadline_is_paid)
 def deadline_refunds_delivered_work(patch: Patch) -> None:
     def settlement(job: JobState, late: float) -> list[Duty]:
         return [duties.Expire(job.id)] if late >= job.terms.deadline and job.phase is Phase.DONE else real(job, late)
@@ -199,12 +200,12 @@ def deadline_refunds_delivered_work(patch: Patch) -> None:
     patch.setattr(referee.Referee, "expire", lambda self, account: self._end(referee.EXPIRED, self.tick()))
 
 
-@planted(scenarios.test_one_party_alone_of_any_kind_ends_every_job)
+@planted(disturbances.test_one_party_alone_of_any_kind_ends_every_job)
 def trainers_leave_upkeep_to_others(patch: Patch) -> None:
     patch.setattr(trainer, "upkeep", lambda job, boxes, now, rank: [])
 
 
-@planted(scenarios.test_a_job_that_nobody_started_in_time_expires)
+@planted(disturbances.test_a_job_that_nobody_started_in_time_expires)
 def enrolment_never_expires(patch: Patch) -> None:
     def up(job: JobState, boxes: upkeep.Boxes, now: float, rank: int) -> list[Duty]:
         return upkeep._enrolment(job, now) if job.phase is Phase.ENROLLING else real(job, boxes, now, rank)
@@ -238,7 +239,7 @@ def nobodys_update_is_waited_for(patch: Patch) -> None:
     patch.setattr(JobState, "blocking", lambda self: len(self.verifiers) + 1)
 
 
-@planted(scenarios.test_an_undisturbed_job_pays_everybody_and_leaves_nothing)
+@planted(disturbances.test_an_undisturbed_job_pays_everybody_and_leaves_nothing)
 def fees_lose_what_rounding_leaves(patch: Patch) -> None:
     real = payout.Payout._fee
     patch.setattr(payout.Payout, "_fee", lambda self, milestone, index, seat: real(self, milestone, index, seat) // 10 * 10)
@@ -254,7 +255,7 @@ def registered_updates_are_not_collected(patch: Patch) -> None:
     patch.setattr(coordinator, "_office", office)
 
 
-@planted(scenarios.test_r11_shards_open_when_a_milestone_is_firm_and_acceptance_outlives_the_job)
+@planted(disturbances.test_r11_shards_open_when_a_milestone_is_firm_and_acceptance_outlives_the_job)
 def shards_open_before_the_milestone_is_firm(patch: Patch) -> None:
     patch.setattr(payout.Payout, "open_shard", _early_shard(payout.Payout.open_shard))
     real = client.client_duties
@@ -277,12 +278,12 @@ def _early_shard(real: Callable[..., None]) -> Callable[..., None]:
     return open_shard
 
 
-@planted(scenarios.test_r8_seats_are_drawn_and_who_does_not_reveal_forfeits)
+@planted(disturbances.test_r8_seats_are_drawn_and_who_does_not_reveal_forfeits)
 def silence_in_the_draw_is_free(patch: Patch) -> None:
     patch.setattr(cohort, "LATE_BPS", 0)
 
 
-@planted(scenarios.test_r16_a_chain_that_was_down_took_nobodys_time)
+@planted(disturbances.test_r16_a_chain_that_was_down_took_nobodys_time)
 def time_runs_while_the_chain_is_down(patch: Patch) -> None:
     patch.setattr("hansa.simulation.protocol_clock.ProtocolClock.tick", lambda self: int(self._wall.now()))
     patch.setattr("hansa.simulation.protocol_clock.ProtocolClock.time", lambda self: int(self._wall.now()))

@@ -2,108 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pytest
 from msgspec.structs import replace
 
-from hansa.core import merkle
-from hansa.core.clock import ManualClock
-from hansa.core.errors import ProtocolError
 from hansa.core.types import Judgement, Role
-from hansa.rounds import events as facts
-from hansa.rounds.anchor import Anchor
-from hansa.rounds.duties import Ballot
-from hansa.rounds.job import JobState, Phase, apply, open_job
-from hansa.simulation.cohort import commitment
-from hansa.simulation.company import BUDGET, CLIENT, account
-from hansa.simulation.company import terms as fixed_terms
-from hansa.simulation.payout import Payout
+from hansa.rounds.job import Phase
+from hansa.simulation.company import BUDGET, CLIENT
 from hansa.simulation.purse import Purse, net_of
 from hansa.simulation.referee import Referee
-from hansa.simulation.seal import ballot, digest_of, shard_leaf
-
-T = [account(Role.TRAINER, number) for number in range(4)]
-C = [account(Role.COORDINATOR, number) for number in range(3)]
-V = [account(Role.VERIFIER, number) for number in range(5)]
-RICH = 1_000_000
-VALUE, SALT = b"v" * 32, b"s" * 32
-
-
-class Court:
-    """A referee with a clock, calls by default from anyone, and a fold that reads along."""
-
-    def __init__(
-        self, *, rounds: int = 2, milestones: int = 1, seats: int = 3, acceptance: bytes = bytes(32), start: bool = True, **other: object
-    ) -> None:
-        self.clock = ManualClock(1_000)
-        self.purse = Purse({name: RICH for name in (*T, *C, *V, CLIENT, "anyone")})
-        self.referee = Referee(self.clock, self.purse)
-        self.payout = Payout(self.referee)
-        self.terms = replace(fixed_terms(1_000, 4, seats, quorum=3, rounds=rounds, milestones=milestones, acceptance=acceptance), **other)
-        self.referee.open(CLIENT, self.terms, [BUDGET] * milestones)
-        if start:
-            self.enrol()
-            self.referee.start(CLIENT)
-
-    def enrol(self, trainers: int = 4, coordinators: int = 3, verifiers: int = 3) -> None:
-        for role, names in ((Role.TRAINER, T[:trainers]), (Role.COORDINATOR, C[:coordinators]), (Role.VERIFIER, V[:verifiers])):
-            for name in names:
-                self.purse.stake(name, 20_000)
-                self.referee.enrol(name, role, commitment(1, name, VALUE, SALT) if role is Role.VERIFIER else b"")
-
-    def to(self, seconds: float) -> None:
-        """Protocol seconds after the job was opened."""
-        while self.clock.now() < 1_000 + seconds:
-            self.clock.advance(min(500, 1_000 + seconds - self.clock.now()))
-            self.referee.tick()
-
-    @property
-    def job(self) -> JobState:
-        first, *rest = self.referee.log
-        assert isinstance(first, facts.JobOpened)
-        state = open_job(first)
-        for fact in rest:
-            state = apply(state, fact)
-        return state
-
-    def draft(self, **other: object) -> Anchor:
-        job = self.job
-        plain = Anchor(
-            job=1,
-            round=job.round,
-            attempt=job.attempt,
-            base=job.base,
-            updates=b"u" * 32,
-            manifest=b"m" * 32,
-            manifest_size=1,
-            aggregate=b"a" * 32,
-            model=bytes([job.round]) * 32,
-            model_size=1,
-            credits=b"c" * 32,
-            accepted=4,
-        )
-        return replace(plain, **other)
-
-    def anchor(self, **other: object) -> Anchor:
-        draft = self.draft(**other)
-        self.referee.anchor(self.referee.coordinator, draft)
-        return draft
-
-    def finalise(self) -> Anchor:
-        anchor = self.anchor()
-        self.referee.finalise("anyone", anchor, votes(anchor, "vv-"))
-        return anchor
-
-
-def votes(anchor: Anchor, what: str, wrong: bytes = b"w" * 32) -> list[Ballot]:
-    kinds = {"v": (Judgement.VALID, digest_of(anchor)), "f": (Judgement.FETCHED, bytes(32)), "w": (Judgement.WRONG, wrong)}
-    return [ballot(V[seat], seat, anchor, *kinds[vote]) for seat, vote in enumerate(what) if vote != "-"]
-
-
-def refused(call: Callable[[], object], sentence: str) -> None:
-    with pytest.raises(ProtocolError, match=sentence):
-        call()
+from hansa.simulation.seal import ballot, digest_of
+from tests.simulation.court import RICH, SALT, VALUE, C, Court, T, V, refused, votes
 
 
 def test_open_takes_the_budgets_and_refuses_terms_that_do_not_fit() -> None:
@@ -379,96 +287,3 @@ def test_two_contradictory_verdicts_cost_the_seat_everything() -> None:
     court.referee.equivocation("anyone", anchor, wrong, other)
     assert court.purse.staked[V[0]] == 15_000 and court.purse.credit["anyone"] == 1_000
     refused(lambda: court.referee.finalise("anyone", anchor, votes(anchor, "vv-")), "seat 0 is excluded")
-
-
-def test_settle_in_order_after_the_window_and_close_after_all() -> None:
-    court = Court(rounds=2, milestones=2)
-    refused(lambda: court.referee.settle("anyone", 0), "not complete")
-    court.finalise()
-    refused(lambda: court.referee.settle("anyone", 0), "window of the last round")
-    court.to(10)
-    court.finalise()
-    court.to(16)
-    refused(lambda: court.referee.settle("anyone", 1), "milestone 0 is the next")
-    court.referee.settle("anyone", 0)
-    refused(lambda: court.referee.settle("anyone", 1), "window of the last round")
-    refused(lambda: court.referee.close("anyone"), "1 of 2 milestones")
-    refused(lambda: court.referee.release("anyone", T[0]), "bound until")
-    court.to(26)
-    court.referee.settle("anyone", 1)
-    refused(lambda: court.referee.settle("anyone", 2), "next to settle")
-    court.referee.close("anyone")
-    refused(lambda: court.referee.close("anyone"), "does not run")
-    court.referee.release("anyone", T[0])
-    assert court.job.closed == 1 and court.purse.accrued == 2 * net_of(BUDGET) and T[0] not in court.purse.locks
-
-
-def test_expire_from_the_deadline_with_nothing_judged_and_nothing_owed() -> None:
-    court = Court(rounds=2, milestones=2)
-    court.finalise()
-    refused(lambda: court.referee.expire("anyone"), "deadline has not passed")
-    court.to(299)
-    second = court.anchor()
-    court.to(300)
-    refused(lambda: court.referee.expire("anyone"), "under judgement")
-    court.referee.challenge(V[0], second)
-    court.to(316)
-    court.referee.void_round("anyone", second)
-    refused(lambda: court.referee.expire("anyone"), "settled first")
-    court.referee.settle("anyone", 0)
-    court.referee.expire("anyone")
-    assert court.job.closed == 2 and court.purse.credit[CLIENT] == BUDGET and not court.purse.escrow
-    refused(lambda: court.referee.expire("anyone"), "has ended")
-
-
-def test_work_that_nobody_settled_in_four_windows_after_the_deadline_is_refunded() -> None:
-    court = Court(rounds=1)
-    court.finalise()
-    lost = court.terms.deadline - 1_000 + 4 * court.terms.window
-    court.to(lost - 1)
-    refused(lambda: court.referee.expire("anyone"), "settled first")
-    court.to(lost)
-    refused(lambda: court.referee.settle("anyone", 0), "escrow has expired")
-    court.referee.expire("anyone")
-    assert court.job.closed == 2 and court.purse.credit[CLIENT] == BUDGET
-
-
-def test_a_job_that_was_never_started_expires_too() -> None:
-    court = Court(start=False)
-    court.to(300)
-    refused(lambda: court.referee.start("anyone"), "deadline")
-    court.referee.expire("anyone")
-    assert court.purse.credit[CLIENT] == BUDGET and court.job.phase is Phase.CLOSED
-
-
-def test_fees_and_claims_are_paid_once_by_proof() -> None:
-    court = Court(rounds=1)
-    court.finalise()
-    refused(lambda: court.payout.claim_fee(V[0], 0), "not settled")
-    refused(lambda: court.payout.claim(T[0], 5, []), "settled root")
-    court.to(16)
-    court.referee.settle("anyone", 0)
-    for name in V[:2]:
-        court.payout.claim_fee(name, 0)
-        refused(lambda name=name: court.payout.claim_fee(name, 0), "owes")  # type: ignore[misc]
-    pot = net_of(BUDGET) // 10
-    assert sum(court.purse.wallets[name] - RICH + 20_000 for name in V[:2]) == pot and court.purse.claimed == pot
-    refused(lambda: court.payout.claim_fee(V[2], 0), "owes")
-    refused(lambda: court.payout.claim_fee(T[0], 0), "no seat")
-    refused(lambda: court.payout.claim(T[0], 5, []), "settled root")
-    refused(lambda: court.payout.claim(T[0], 0, []), "claimed all")
-
-
-def test_r11_shards_are_the_clients_committed_ones_and_two_thirds_accept() -> None:
-    leaf = shard_leaf(CLIENT, 0, b"q" * 32, SALT)
-    court = Court(rounds=1, acceptance=merkle.root([leaf, b"other" * 8]))
-    proof = merkle.proof([leaf, b"other" * 8], leaf)
-    court.finalise()
-    refused(lambda: court.payout.open_shard(CLIENT, 0, b"q" * 32, SALT, proof), "firm")
-    refused(lambda: court.payout.accept("anyone", 0, 5, []), "not open")
-    court.to(16)
-    refused(lambda: court.payout.open_shard("anyone", 0, b"q" * 32, SALT, proof), "by the client")
-    refused(lambda: court.payout.open_shard(CLIENT, 0, b"?" * 32, SALT, proof), "did not commit")
-    court.payout.open_shard(CLIENT, 0, b"q" * 32, SALT, proof)
-    refused(lambda: court.payout.open_shard(CLIENT, 0, b"q" * 32, SALT, proof), "once each")
-    refused(lambda: court.payout.accept("anyone", 0, 5, [(0, b"?")]), "seat 0 did not sign")
