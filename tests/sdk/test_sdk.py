@@ -14,6 +14,7 @@ from hansa.learning.schema import Numeric, Schema
 from hansa.learning.strategy import LocalTraining
 from hansa.market.order import Held, Order, Seats, Times, amount
 from hansa.model.architectures import Linear, Objective
+from hansa.node.registration import Premises
 from hansa.rounds.job import Phase
 from hansa.sdk import open_client, open_network
 from hansa.simulation.network import Network
@@ -97,7 +98,9 @@ def test_a_job_that_nobody_joins_is_cancelled_and_refunded(folder: Path) -> None
                 seen = [state async for state in client.watch(number)]
                 assert (seen[0].phase, seen[-1].phase, seen[-1].closed) == (Phase.ENROLLING, Phase.CLOSED, 3)
                 found = await client.balances()
-                assert found.balance + found.market_credit == network.standings["client"].balance
+                assert found.market_credit == amount(ORDER.budget)
+                assert await Premises(network.config_path("client").parent).collect() == found.market_credit
+                assert (await client.balances()).balance == network.standings["client"].balance
                 with pytest.raises(ProtocolError, match="has 0 of 2 final rounds"):
                     await client.publish(number, "nothing")
                 with pytest.raises(ProtocolError, match="no final round yet"):
