@@ -86,6 +86,8 @@ def _set_faults(
             read_update(spec, job, accepted, blobs[said.update])
         except (IdentityError, FormatError, ProtocolError) as error:
             found.append(Fault(coordinator, FaultKind.FORGED_UPDATE, f"update in the name of {said.trainer}: {error}"))
+    if job.premature():
+        found.append(Fault(coordinator, FaultKind.OMITTED_UPDATE, "anchored while a trainer it lacks could still go to the ledger (R5)"))
     listed = {accepted.statement.trainer for accepted in manifest.updates}
     for trainer, update in job.registered_now().items():
         # A trainer that brought one update and registered another has been heard; its own doubling is nobody else's fault.
