@@ -107,17 +107,17 @@ class Client(Observer):
                 node.sealed[posted.job] = posted.sealed
 
     async def watch(self, number: int) -> AsyncIterator[JobState]:
-        """As everyone sees it; the client's own finished job goes on until every acceptance shard is open, for a window at most."""
+        """As everyone sees it; the client's own finished job goes on until every milestone is accepted, for a window at most."""
         async for state in super().watch(number):
             yield state
         until = time.monotonic() + self.job(number).terms.window
-        while self._owes_shards(self.job(number)) and time.monotonic() < until:
+        while self._unjudged(self.job(number)) and time.monotonic() < until:
             await self._news()
         if self.job(number) != state:
             yield self.job(number)
 
-    def _owes_shards(self, job: JobState) -> bool:
-        return job.closed == FINISHED and job.id in self.node.sealed and len(job.shards) < job.terms.milestones
+    def _unjudged(self, job: JobState) -> bool:
+        return job.closed == FINISHED and job.id in self.node.sealed and len(job.accepted) < job.terms.milestones
 
     async def _news(self) -> None:
         if self._running.done():

@@ -58,13 +58,13 @@ def zygote() -> Iterator[subprocess.Popen[str]]:
 
 @pytest.fixture
 def hansa(zygote: subprocess.Popen[str], tmp_path: Path) -> Hansa:
-    """Run `hansa ...` with a home of the test's own, unless another is given."""
+    """Run `hansa ...` with a home of the test's own, unless another is given; `room` is how many bytes a file may have."""
 
-    def run(*words: object, home: Path | None = None, **variables: str) -> Said:
+    def run(*words: object, home: Path | None = None, room: int | None = None, **variables: str) -> Said:
         kept = {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy") and name != "HANSA_DEBUG"}
         out, err = tmp_path / "stdout", tmp_path / "stderr"
         order = {
-            "words": [str(word) for word in words], "out": str(out), "err": str(err),
+            "words": [str(word) for word in words], "room": room, "out": str(out), "err": str(err),
             "environment": {**kept, "HANSA_HOME": str(home or tmp_path / "home"), **variables},
         }  # fmt: skip
         assert zygote.stdin is not None and zygote.stdout is not None

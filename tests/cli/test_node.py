@@ -167,3 +167,16 @@ def test_tokens_go_where_they_are_sent(hansa: Hansa, site: Path, town: Town) -> 
     assert isinstance(found, dict) and int(str(found["balance"])) == 10**18 // 2
     hansa("node", "pay", "site", "1000000", "--as", "poor").sentence(2, "less than the", "to pay")
     hansa("node", "pay", "0x12", "1", "--as", "poor").sentence(2, "'0x12' is no account")
+
+
+@pytest.mark.parametrize("room", [250, 480, 550])
+def test_a_full_disk_is_said_and_the_home_completed_later(hansa: Hansa, newcomer: Words, tmp_path: Path, room: int) -> None:
+    said = hansa(*newcomer(), room=room)
+    assert said.code in (2, 8) and len(said.err.splitlines()) == 1 and "make room" in said.err, said
+    assert not (tmp_path / "home" / "nodes" / "site" / "node.toml").exists()
+    assert hansa(*newcomer()).code == 0
+
+
+def test_a_full_disk_stops_a_node_in_one_sentence(hansa: Hansa, site: Path) -> None:
+    hansa("node", "register", "site", room=4_096).sentence(8, "membership.sqlite")
+    assert hansa("node", "register", "site").code == 0

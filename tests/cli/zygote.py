@@ -1,12 +1,13 @@
 """Commands as processes of their own without the second that imports take: this program imports once and forks for each command.
 
-A line of JSON on stdin (words, environment, files for stdout and stderr) runs one command; its exit code comes back as a line.
+A line of JSON on stdin (words, environment, files for both outputs, room on disk) runs one command; its exit code comes back as a line.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import resource
 import signal
 import sys
 import threading
@@ -34,6 +35,9 @@ def run(order: dict[str, object]) -> None:
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.environ.clear()
     os.environ.update(order["environment"])  # type: ignore[call-overload]
+    if order["room"] is not None:
+        # The nearest to a full disk that a process can have to itself: no file of its grows beyond this many bytes.
+        resource.setrlimit(resource.RLIMIT_FSIZE, (int(str(order["room"])), resource.RLIM_INFINITY))
     sys.argv = ["hansa", *order["words"]]  # type: ignore[misc]
     signal.alarm(90)  # a command that hangs ends the test, not the suite
     code = 1

@@ -12,7 +12,7 @@ from hansa.cli.audit import audit
 from hansa.cli.demo import demo
 from hansa.cli.doctor import doctor
 from hansa.cli.up import up
-from hansa.core.errors import HansaError
+from hansa.core.errors import HansaError, StorageError
 
 app = typer.Typer(
     name="hansa",
@@ -35,7 +35,7 @@ def main() -> None:
     """Run the command line; never returns normally."""
     try:
         app()
-    except (HansaError, BaseExceptionGroup) as error:
+    except (HansaError, OSError, BaseExceptionGroup) as error:
         cause = _cause(error)
         if cause is None or os.environ.get("HANSA_DEBUG"):
             raise
@@ -49,6 +49,9 @@ def _cause(error: BaseException) -> HansaError | None:
     """The first error of the tree among those that tasks ended with together."""
     if isinstance(error, HansaError):
         return error
+    if isinstance(error, OSError):
+        where = f" at {error.filename}" if error.filename else ""
+        return StorageError(f"the system refused: {error.strerror or error}{where}; make room or check rights, then repeat the command")
     inner = error.exceptions if isinstance(error, BaseExceptionGroup) else ()
     return next((found for each in inner if (found := _cause(each)) is not None), None)
 

@@ -114,6 +114,18 @@ def status(name: Name, home: Home, json: Json = False) -> None:
 
 
 @app.command()
+def collect(name: Name, home: Home, json: Json = False) -> None:
+    """Have the contracts pay out what they owe the account: refunds, returned bonds, shares of a slash."""
+    from hansa.node.registration import Premises
+
+    paid = show.run(Premises(node_folder(home, name)).collect())
+    if json:
+        show.as_json({"name": name, "collected": paid})
+    else:
+        print(f"{show.tokens(paid)} tokens were paid out to {name}" if paid else f"the contracts owe {name} nothing")
+
+
+@app.command()
 def pay(
     to: Annotated[str, typer.Argument(help="An account's address, or the name of one of the home's nodes.")],
     tokens: Annotated[str, typer.Argument(help="How many tokens.")],
