@@ -10,8 +10,8 @@ import pytest
 from hansa.core.encoding import sha256
 from hansa.core.errors import ConfigError
 from hansa.core.ports import Call, Receipt, Signer
-from hansa.market.membership import Entry, join, standing
-from tests.market.world import NODE, World, world
+from hansa.market.membership import Entry, collect, join, standing
+from tests.market.world import BUDGET, CLIENT, NODE, NOW, World, world
 
 ENTRY = Entry("site", "https://127.0.0.1:7000", sha256(b"certificate"), sha256(b"key"), 2)
 
@@ -139,5 +139,24 @@ def test_a_node_keeps_its_name() -> None:
         await join(town.ledger, town.contracts, NODE, ENTRY, stake=0, bonds=0)
         with pytest.raises(ConfigError, match="registered as 'site', not 'other'"):
             await join(town.ledger, town.contracts, NODE, msgspec.structs.replace(ENTRY, name="other"), stake=0, bonds=0)
+
+    asyncio.run(story())
+
+
+def test_what_is_owed_is_collected_once() -> None:
+    async def story() -> None:
+        town = await world(funded=2)
+        market = town.contracts.market
+        for number in (1, 2):
+            call = market.create_funded(NODE.address, CLIENT.address, NOW + 4_000, ("work",), (BUDGET,))
+            await town.ledger.send(town.contracts.token.approve(market.address, BUDGET), CLIENT, intent=f"allow/{number}")
+            await town.ledger.send(call, CLIENT, intent=f"offer/{number}")
+            await town.ledger.send(market.reject(2 + number, bytes(32), b""), CLIENT, intent=f"reject/{number}")
+            before = await standing(town.ledger, town.contracts, CLIENT.address)
+            assert before.market_credit == BUDGET
+            assert await collect(town.ledger, town.contracts, CLIENT) == BUDGET
+            after = await standing(town.ledger, town.contracts, CLIENT.address)
+            assert (after.market_credit, after.balance) == (0, before.balance + BUDGET)
+            assert await collect(town.ledger, town.contracts, CLIENT) == 0
 
     asyncio.run(story())

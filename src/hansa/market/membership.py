@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 from collections.abc import Awaitable, Callable
 
 import msgspec
@@ -109,3 +110,17 @@ async def join(ledger: Ledger, contracts: Contracts, signer: Signer, entry: Entr
             wanted.append(lambda: send(update, f"update/{entry.endpoint}/{entry.certificate.hex()}"))
     await asyncio.gather(*(step() for step in wanted))
     return await standing(ledger, contracts, signer.address)
+
+
+async def collect(ledger: Ledger, contracts: Contracts, signer: Signer) -> int:
+    """Have every credit paid out - refunds, returned bonds, shares of a slash, thawed stake - and answer how much that was."""
+    now = await standing(ledger, contracts, signer.address)
+    owing = [
+        (now.vault_credit, contracts.vault.collect()),
+        (now.market_credit, contracts.market.collect()),
+        (now.rounds_credit, contracts.rounds.collect()),
+    ]
+    occasion = secrets.token_hex(16)  # a second collection of the same amount is another one
+    sends = [ledger.send(call, signer, intent=f"collect/{call.to}/{occasion}") for credit, call in owing if credit]
+    await asyncio.gather(*sends)
+    return sum(credit for credit, _ in owing)

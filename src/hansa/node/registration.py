@@ -16,7 +16,7 @@ from hansa.core.types import Address, Role
 from hansa.identity.certificate import NodeCertificate
 from hansa.identity.keys import AccountKey
 from hansa.identity.keystore import load_key
-from hansa.market.membership import Entry, Standing, join, standing
+from hansa.market.membership import Entry, Standing, collect, join, standing
 from hansa.node.config import NodeConfig, RoleName, load_node
 from hansa.node.home import CONFIG
 from hansa.runtime.journal import SqliteJournal
@@ -64,6 +64,11 @@ class Premises:
         """Stake, consent and registration, signed by the account's own key; nothing is done twice (see `market.membership.join`)."""
         async with self.ledger() as (ledger, contracts):
             return await join(ledger, contracts, self.key, self.entry, stake=stake, bonds=bonds)
+
+    async def collect(self) -> int:
+        """Have every credit of the account paid out; how much that was, in the smallest unit."""
+        async with self.ledger() as (ledger, contracts):
+            return await collect(ledger, contracts, self.key)
 
     async def pay(self, to: Address, amount: int) -> Receipt:
         """Transfer tokens; each call is a payment of its own. ConfigError when the balance does not cover it."""
