@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import given, settings
@@ -50,8 +51,9 @@ NUMBERS = {
 
 
 @pytest.fixture(scope="module")
-def runner() -> asyncio.Runner:
-    return asyncio.Runner()
+def runner() -> Iterator[asyncio.Runner]:
+    with asyncio.Runner() as opened:
+        yield opened
 
 
 @pytest.fixture(scope="module")
