@@ -55,4 +55,6 @@ async def read_submission(
 
 def reached(envelope: Envelope, job: JobState) -> bool:
     """Whether a job's state has come to the round that a sender speaks of; the ledger may have told the sender first."""
-    return job.round > envelope.round or (job.round == envelope.round and job.phase is Phase.OPEN)
+    return (
+        job.phase in (Phase.DONE, Phase.CLOSED) or job.round > envelope.round or (job.round == envelope.round and job.phase is Phase.OPEN)
+    )
