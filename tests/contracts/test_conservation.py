@@ -23,6 +23,7 @@ member = st.sampled_from(sorted(ROLE_OF))
 number = st.integers(0, 9)
 ballots = st.dictionaries(st.integers(0, 2), st.sampled_from([VALID, VALID, FETCHED]), min_size=1)
 budgets = st.lists(st.integers(1, 3_000), min_size=2, max_size=2)
+QUARRELS = ("void", "defend", "prove", "lapse", "condemn", "undo", "late", "by time", "by time after all", "too late", "two faces")
 MAX_JOBS = 3
 
 
@@ -35,14 +36,14 @@ class Conservation(RuleBasedStateMachine):
         self.mark = self.town.world.evm.snapshot()
         self.town.begin()
 
-    @initialize(budgets=budgets, verifiers=st.integers(3, 4))
-    def settled_in(self, budgets: list[int], verifiers: int) -> None:
+    @initialize(budgets=budgets, verifiers=st.integers(3, 4), reveals=st.integers(3, 4))
+    def settled_in(self, budgets: list[int], verifiers: int, reveals: int) -> None:
         """Everyone has staked and one job runs: most rules need one to do anything."""
         for name, role in ROLE_OF.items():
             self.stake(name, STAKES[role])
             self.consent(name, True)
         self.town.post("client0", terms_from(self.town.now), budgets)
-        self.gather(0, verifiers, 3, 4)
+        self.gather(0, verifiers, 3, reveals)
 
     def teardown(self) -> None:
         try:
@@ -71,6 +72,8 @@ class Conservation(RuleBasedStateMachine):
             asked = t.vault.free(name) + odd if amount > 20 else amount
             t.both(lambda: t.vault.thaw(name, asked, t.now), lambda: t.world.vault.thaw(asked, **t.who(name)))
         elif act == "withdraw":
+            if odd and t.vault.free(name) > 0:  # what has only just been asked back must stay
+                t.both(lambda: t.vault.thaw(name, 1, t.now), lambda: t.world.vault.thaw(1, **t.who(name)))
             t.both(lambda: t.vault.withdraw(name, t.now), lambda: t.world.vault.withdraw(**t.who(name)))
         elif act == "consent":
             self.consent(name, odd or amount > 20)
@@ -239,13 +242,7 @@ class Conservation(RuleBasedStateMachine):
         if job := self.job(pick, CLOSED, RUNNING):
             self.town.release(job.id, name)
 
-    @rule(
-        pick=number,
-        how=st.sampled_from(
-            ["void", "defend", "prove", "lapse", "condemn", "undo", "late", "by time", "by time after all", "late", "too late"]
-        ),
-        offset=st.integers(-1, 1),
-    )
+    @rule(pick=number, how=st.sampled_from(QUARRELS), offset=st.integers(-1, 1))
     def quarrel(self, pick: int, how: str, offset: int) -> None:
         """One whole dispute about the current round, from its anchor to its end."""
         job, t = self.job(pick, RUNNING), self.town
@@ -264,10 +261,16 @@ class Conservation(RuleBasedStateMachine):
             return
         record = t.records[job.id][-1]
         if how in ("void", "defend", "prove", "by time after all"):
+            if offset > 0:  # the last moment of the window, or the first after it
+                self.go_to(record.at + job.terms.window - pick % 2)
             t.judge("challenge", job.id)
         if how == "void":
             self.go_to(record.challenged_at + job.terms.window + offset)
             t.judge("voidRound", job.id)
+        if how == "two faces":
+            t.equivocate(job.id, record, 2, "hunter")
+            t.finalise(job.id, {0: VALID, 2: VALID})  # the seat that lied is counted no more
+            t.finalise(job.id, {0: VALID, 1: VALID})
         if how in ("lapse", "by time", "by time after all"):
             self.go_to(record.at + (2 if how == "lapse" else 1) * job.terms.window + offset)
             if how != "lapse":
@@ -275,6 +278,7 @@ class Conservation(RuleBasedStateMachine):
             else:
                 t.judge("lapse", job.id)
         if how in ("defend", "undo"):
+            t.finalise(job.id, {0: VALID, 1: FETCHED, 2: FETCHED})  # one valid verdict of three is not enough
             t.finalise(job.id, {0: VALID, 2: VALID})
         if how == "undo" and offset:
             self.go_to(record.at + job.terms.window + min(offset, 0))
@@ -295,8 +299,10 @@ class Conservation(RuleBasedStateMachine):
             if job.round_phase != ROUND_OPEN:
                 self.town.finalise(job.id, {seat: VALID for seat in range(3) if not job.members[job.seats[seat]].out} or {0: VALID})
             elif job.settled < job.terms.milestones and job.done(job.settled):
-                self.go_to(job.firm_from(job.settled))
-                self.town.settle(job.id, job.settled)
+                milestone = job.settled
+                for early in (1, 0):  # a moment too soon, and in time
+                    self.go_to(job.firm_from(milestone) - early)
+                    self.town.settle(job.id, milestone)
             elif job.settled == job.terms.milestones:
                 self.town.simple("close", job.id)
             elif name := job.who_coordinates():
@@ -311,11 +317,15 @@ class Conservation(RuleBasedStateMachine):
     def pass_time(self, pick: int, offset: int, outage: bool) -> None:
         """To just before, at, or just after something can change; or an outage, which changes nothing."""
         if outage:
-            self.town.outage()
+            self.outage_now(1)
             return
         edges = sorted(time for time in self.edges() if time > self.town.now)
         if edges:
             self.go_to(edges[min(pick, len(edges) - 1) // 3] + offset)
+
+    def outage_now(self, happens: int) -> None:
+        if happens:
+            self.town.outage()
 
     def edges(self) -> list[int]:
         found = [kernel.expiry for kernel in self.town.market.jobs.values() if kernel.status in (FUNDED, SUBMITTED)]
@@ -347,6 +357,20 @@ def run(examples: int, steps: int) -> None:
             suppress_health_check=list(HealthCheck),
         ),  # fmt: skip
     )
+
+
+@pytest.mark.parametrize("how", QUARRELS)
+def test_b0_every_quarrel_ends_the_same_on_both_sides(how: str) -> None:
+    """The walk's disputes, one by one and at their edges: what must be noticed is not left to chance."""
+    for pick, offset in enumerate((-1, 0, 1)):
+        machine = Conservation()
+        try:
+            machine.settled_in([1_009, 2_003], 3 + pick % 2, 3)
+            machine.outage_now(pick)
+            machine.quarrel(pick, how, offset)
+            machine.advance(0, 6)
+        finally:
+            machine.teardown()
 
 
 def test_b0_money_is_conserved_in_random_histories() -> None:

@@ -93,7 +93,7 @@ def test_the_rules_notice(mutant: Mutant, cache: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("mutant", [one for one in MUTANTS if one.money], ids=[one.name for one in MUTANTS if one.money])
 def test_the_conservation_model_notices(mutant: Mutant, cache: Path) -> None:
-    assert noticed(compiled(mutant, cache), [CONSERVATION], examples=120), f"the model did not notice: {mutant.name}"
+    assert noticed(compiled(mutant, cache), [CONSERVATION], examples=60), f"the model did not notice: {mutant.name}"
 
 
 def test_every_mutant_changes_one_place() -> None:
