@@ -18,6 +18,7 @@ from hansa.node.intake import reached, read_submission
 from hansa.node.measure import measure
 from hansa.node.node import LAG, Parts
 from hansa.rounds import duties
+from hansa.rounds.anchor import Anchor
 from hansa.rounds.duties import Ballot, Duty
 from hansa.rounds.job import JobState
 from hansa.rounds.spec import PPM
@@ -44,6 +45,8 @@ class VerifierNode(Hearing):
         super().__init__(parts)
         self._told: dict[str, set[Address]] = {}
         """By duty, who has heard it already."""
+        self._sought: dict[int, tuple[Anchor, float]] = {}
+        """By job, the anchor that was looked at last, and when that was begun, in protocol time."""
 
     def owed(self, job: JobState) -> Sequence[Duty]:
         if self.account not in job.candidates:
@@ -52,7 +55,16 @@ class VerifierNode(Hearing):
         own = self.book.verifier(job.id, seat)
         accepted = {milestone for milestone, _ in job.accepted}
         shares = [Share(job.id, milestone) for milestone in sorted(own.evaluated - accepted - self.book.shared[job.id])]
-        return [*verifier_duties(job, self.account, own, self.now()), *shares]
+        due = verifier_duties(job, self.account, own, self.now())
+        if (job.round, job.attempt) not in own.verdicts and not self._in_vain(job):
+            due = [duty for duty in due if not isinstance(duty, duties.Challenge)]
+        return [*due, *shares]
+
+    def _in_vain(self, job: JobState) -> bool:
+        """Whether this node itself has looked for the anchor's blobs for a while: one that was away, or cut off from the chain, does
+        not bond on what it has not tried."""
+        anchor, since = self._sought.get(job.id, (None, 0.0))
+        return anchor == job.anchor and self.now() >= since + job.terms.window / 8
 
     def handlers(self) -> Mapping[str, Handler]:
         return {**super().handlers(), "leave": self._take_left, "left": self._give_left}
@@ -76,6 +88,8 @@ class VerifierNode(Hearing):
                 await super().perform(duty)
 
     async def _check(self, job: JobState, duty: duties.Check) -> None:
+        if self._sought.get(job.id, (None, 0.0))[0] != duty.anchor:
+            self._sought[job.id] = (duty.anchor, self.now())
         verdict = await self._verdict(job, duty)
         for fault in verdict.faults:
             log.warning("fault", extra={"duty": duty.name, "kind": str(fault.kind), "detail": fault.detail})
