@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import logging
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -12,7 +14,7 @@ from hansa.chain.cursor import Cursor
 from hansa.chain.deployment import Contracts
 from hansa.chain.ledger import JsonRpcLedger
 from hansa.core.clock import Clock, SystemClock
-from hansa.core.errors import ConfigError, IdentityError
+from hansa.core.errors import ConfigError, IdentityError, LedgerUnreachable
 from hansa.identity.certificate import NodeCertificate
 from hansa.identity.keystore import load_key
 from hansa.identity.typed import Domain
@@ -36,7 +38,12 @@ from hansa.runtime.workers import WorkerPool
 from hansa.storage.local import LocalStore
 from hansa.transport.https import HttpsTransport
 
+log = logging.getLogger(__name__)
+
 WORKERS = "hansa.learning.worker"
+PATIENCE = 60.0
+"""Seconds for which a node that starts waits for a chain that does not answer."""
+_PAUSE = 1.0
 
 Make = Callable[[NodeConfig, Path, Parts], Node]
 
@@ -114,11 +121,32 @@ def announce(url: str) -> None:
 
 
 async def run_node(path: Path, *, make: Make = make_node, ready: Callable[[str], None] = announce) -> None:
-    """Run the node of a configuration file until SIGTERM or SIGINT; `make` is how its role comes about."""
+    """Run the node of a configuration file until SIGTERM or SIGINT; `make` is how its role comes about.
+
+    LedgerUnreachable when its chain does not answer for a minute after the start.
+    """
     config, home = load_node(path), path.resolve().parent
     stop = on_signal()
-    parts = await compose(config, home, SystemClock())
-    await make(config, home, parts).run(stop, ready)
+    parts = await _composed(config, home, stop)
+    if parts is not None:
+        await make(config, home, parts).run(stop, ready)
+
+
+async def _composed(config: NodeConfig, home: Path, stop: asyncio.Event) -> Parts | None:
+    """As `compose`, once the chain answers: node and chain may start in any order. None when told to stop before."""
+    now = asyncio.get_running_loop().time
+    end = now() + PATIENCE
+    while not stop.is_set():
+        try:
+            return await compose(config, home, SystemClock())
+        except LedgerUnreachable as error:
+            if now() > end:
+                raise
+            log.warning("chain unreachable, waiting for it", extra={"error": str(error)})
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_PAUSE):
+                await stop.wait()
+    return None
 
 
 def _read(path: Path) -> bytes:
