@@ -115,9 +115,11 @@ class VerifierNode(Hearing):
         except FormatError as error:
             kind = FaultKind.WRONG_AGGREGATE
             return Verdict(Judgement.WRONG, fault_digest(anchor, kind), (Fault(coordinator, kind, f"the manifest: {error}"),))
-        if any(each.statement.size != spec.update_format(job).size for each in page.updates):
+        # Before anything is fetched: what a false manifest names has no bound.
+        size = spec.update_format(job).size
+        if len(page.updates) > len(job.trainers) or any(each.statement.size != size for each in page.updates):
             kind = FaultKind.FORGED_UPDATE
-            return Verdict(Judgement.WRONG, fault_digest(anchor, kind), (Fault(coordinator, kind, "an update of another size"),))
+            return Verdict(Judgement.WRONG, fault_digest(anchor, kind), (Fault(coordinator, kind, "too many updates, or too large"),))
         holders += [Address(held.holder) for held in page.held]
         refs = [each.ref for each in page.updates]
         updates = dict(zip([ref.digest for ref in refs], await self._get_all(refs, holders), strict=True))

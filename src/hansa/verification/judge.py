@@ -53,6 +53,10 @@ def judge(
     if manifest.credit_table() != made.credits:
         # The root may be right while the table that claims are proven from is not: then nobody could claim.
         faults.append(Fault(coordinator, FaultKind.WRONG_CREDITS, "the manifest's credits are not what the round earned"))
+    named = (manifest.aggregate.digest, manifest.aggregate.size, manifest.model.digest, manifest.model.size)
+    if named != (expected.aggregate, len(made.aggregate), expected.model, expected.model_size):
+        # Whoever follows the manifest would fetch, and hold, something else than what the ledger names.
+        faults.append(Fault(coordinator, FaultKind.WRONG_AGGREGATE, "the manifest names another aggregate or model than the updates give"))
     if not faults:
         return Verdict(Judgement.VALID, anchor.digest())
     digest = expected.digest() if expected != anchor else fault_digest(anchor, faults[0].kind)
