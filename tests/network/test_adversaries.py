@@ -17,16 +17,19 @@ from hansa.simulation.plan import NetworkPlan, hospital_plan
 from tests.network.crew import Crew, Run, Trouble, order
 from tests.network.pay import owed
 
-LIE_AT = 2
+BREAK_AT = 2
 STAKE = amount(order().seats.coordinator_stake)
 BOND = amount(order().seats.challenge_bond)
 
 
-def network(home: Path, adversaries: Mapping[str, tuple[str, ...]], *, verifiers: int = 3) -> Crew:
-    """The hospitals' network in which some members run another program; nobody who dies is started again."""
+def network(home: Path, adversaries: Mapping[str, tuple[str, ...]], *, verifiers: int = 3, bonds: int = 20 * BOND) -> Crew:
+    """The hospitals' network in which some members run another program; nobody who dies is started again.
+
+    `bonds` is how much each member lets the ledger take for challenges.
+    """
     plan: NetworkPlan = hospital_plan(home, verifiers=verifiers)
     members = tuple(replace(each, command=adversaries.get(each.name, each.command)) for each in plan.members)
-    return Crew(replace(plan, members=members), restart=False)
+    return Crew(replace(plan, members=members, bonds=bonds), restart=False)
 
 
 def kill_at(name: str, round: int, victims: Sequence[str]) -> Trouble:
@@ -63,7 +66,7 @@ def final_by(crew: Crew, run: Run, round: int) -> str:
 
 @pytest.mark.slow
 def test_a_coordinator_that_lies_loses_its_stake_and_its_round(tmp_path: Path) -> None:
-    with network(tmp_path, {"coordinator": command("liar", LIE_AT)}) as crew:
+    with network(tmp_path, {"coordinator": command("liar", BREAK_AT)}) as crew:
         run = crew.run_job(order())
         check(crew, run)
         assert {"Challenged", "Condemned"} <= set(run.names)
@@ -77,7 +80,7 @@ def test_a_coordinator_that_lies_loses_its_stake_and_its_round(tmp_path: Path) -
 def test_colluding_verifiers_without_a_third_carry_no_false_anchor(tmp_path: Path) -> None:
     """Seven seats: two sign anything, three honest ones die, two honest ones are left."""
     dead = ("verifier-5", "verifier-6", "verifier-7")
-    liars = {"coordinator": command("liar", LIE_AT), "verifier-1": command("colluder"), "verifier-2": command("colluder")}
+    liars = {"coordinator": command("liar", BREAK_AT), "verifier-1": command("colluder"), "verifier-2": command("colluder")}
     with network(tmp_path, liars, verifiers=7) as crew:
         run = crew.run_job(order(verifiers=7, window=6), trouble=kill_at("JobStarted", 0, dead), gone=dead)
         check(crew, run, gone=dead)
@@ -87,12 +90,25 @@ def test_colluding_verifiers_without_a_third_carry_no_false_anchor(tmp_path: Pat
 
 
 @pytest.mark.slow
-def test_a_coordinator_that_withholds_the_blobs_never_gets_its_round(tmp_path: Path) -> None:
-    with network(tmp_path, {"coordinator": command("withholder", LIE_AT)}) as crew:
+def test_withheld_blobs_never_win_even_with_a_third_of_the_seats(tmp_path: Path) -> None:
+    """R5: the seats that cannot fetch bond a challenge, so that the one that pretends to have fetched ends nothing by time."""
+    with network(tmp_path, {"coordinator": command("withholder", BREAK_AT), "verifier-1": command("colluder")}) as crew:
         run = crew.run_job(order(window=6))
         check(crew, run)
-        assert {"Lapsed", "Voided"} & set(run.names)
+        assert {"Challenged", "BondReturned", "Voided"} <= set(run.names) and "Lapsed" not in run.names
         assert [final_by(crew, run, each) for each in (1, 2, 3)] == ["coordinator", "standby", "standby"]
+        assert run.change("coordinator") == owed(run.state)[crew.network.account("coordinator")]
+
+
+@pytest.mark.slow
+def test_withheld_blobs_cost_half_the_stake_where_nobody_can_bond(tmp_path: Path) -> None:
+    """R5: without a challenge the anchor lapses, and its coordinator pays."""
+    with network(tmp_path, {"coordinator": command("withholder", BREAK_AT)}, bonds=0) as crew:
+        run = crew.run_job(order(window=6))
+        check(crew, run)
+        assert "Lapsed" in run.names and "Challenged" not in run.names
+        assert [final_by(crew, run, each) for each in (1, 2, 3)] == ["coordinator", "standby", "standby"]
+        assert run.change("coordinator") == owed(run.state)[crew.network.account("coordinator")] - STAKE // 2
 
 
 def test_a_coordinator_that_dies_for_good_is_replaced(tmp_path: Path) -> None:
@@ -117,9 +133,9 @@ def test_a_verifier_that_never_speaks_stops_nobody(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_a_trainer_that_the_coordinator_ignores_is_heard_all_the_same(tmp_path: Path) -> None:
-    with network(tmp_path, {"coordinator": command("omitter", LIE_AT)}) as crew:
+    with network(tmp_path, {"coordinator": command("omitter", BREAK_AT)}) as crew:
         run = crew.run_job(order(patience=24, quorum=3))
         check(crew, run)
         assert "UpdateRegistered" in run.names
         assert [final.anchor.accepted for final in run.state.final] == [4, 4, 4]
-        assert "Condemned" in run.names and final_by(crew, run, LIE_AT) == "standby"
+        assert "Condemned" in run.names and final_by(crew, run, BREAK_AT) == "standby"
