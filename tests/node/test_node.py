@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from hansa.core.errors import StorageError
@@ -10,7 +12,7 @@ from hansa.node.verifier import VerifierNode
 from hansa.rounds.job import Phase
 from hansa.runtime.journal import MemoryJournal
 from tests.node.conftest import Hall
-from tests.node.world import SharedPool, U, World, populate
+from tests.node.world import SharedPool, U, World, open_world, populate
 
 _reference: list[bytes] = []
 
@@ -103,6 +105,18 @@ class Doomed(MemoryJournal):
             self.full = True
             raise StorageError("the disk is full")
         return super().append_all(listed)
+
+
+def test_on_sockets_and_files_the_model_is_the_same(hall: Hall, tmp_path: Path) -> None:
+    expected = reference(hall)
+
+    async def scenario(world: World, pool: SharedPool) -> None:
+        async with open_world(tmp_path, home=tmp_path) as real:
+            await populate(real, pool)
+            assert await final_model(real, await real.post()) == expected
+            assert (tmp_path / "t0" / "journal.sqlite").exists() and any((tmp_path / "v0" / "blobs").iterdir())
+
+    hall.play(scenario)
 
 
 def test_everyone_restarts_in_the_middle_and_comes_to_the_same_model(hall: Hall) -> None:

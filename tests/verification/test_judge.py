@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from hansa.core.encoding import sha256
 from hansa.core.types import Address, BlobRef, Digest, FaultKind, Judgement, Verdict, Wei
 from hansa.identity.keys import AccountKey
-from hansa.identity.statements import UpdateStatement
+from hansa.identity.statements import HoldReceipt, UpdateStatement
 from hansa.identity.typed import Domain
 from hansa.learning.fedavg import FedAvg
 from hansa.learning.schema import Numeric, Schema
@@ -27,13 +27,13 @@ from hansa.rounds.anchor import Anchor, updates_root
 from hansa.rounds.assemble import draft, outcome
 from hansa.rounds.events import Terms
 from hansa.rounds.job import JobState, Phase
-from hansa.rounds.manifest import Accepted, Credit, Manifest, credit_rows
+from hansa.rounds.manifest import Accepted, Credit, Held, Manifest, credit_rows
 from hansa.rounds.spec import Acceptance, JobSpec, write_spec
 from hansa.storage import unixfs
 from hansa.verification.judge import fault_digest, judge
 
 TRAINERS = [AccountKey(bytes([number]) * 32) for number in (1, 2, 3)]
-COORDINATOR, STRANGER = Address("0x" + "0c" * 20), AccountKey(b"\x09" * 32)
+COORDINATOR, STRANGER, HOLDER = Address("0x" + "0c" * 20), AccountKey(b"\x09" * 32), AccountKey(b"\x08" * 32)
 DOMAIN = Domain(31337, Address("0x" + "0d" * 20))
 BASE = initial(Linear(3), 7)
 DATASET = Digest(sha256(b"salted"))
@@ -56,7 +56,7 @@ TERMS = Terms(
 )  # fmt: skip
 JOB = JobState(
     5, "0xclient", TERMS, (1_000, 1_000), Phase.ANCHORED, GENESIS.digest, tuple(sorted(key.address for key in TRAINERS)),
-    (COORDINATOR,), verifiers=("v",), coordinator=COORDINATOR, since=100, round=1,
+    (COORDINATOR,), verifiers=(HOLDER.address,), coordinator=COORDINATOR, since=100, round=1,
 )  # fmt: skip
 
 
@@ -92,11 +92,18 @@ def honest(*, keys: Sequence[AccountKey] = TRAINERS, values: Sequence[int] = (10
     return present([accepted for accepted, _ in pairs], {accepted.statement.update: data for accepted, data in pairs})
 
 
+def promise(ref: BlobRef, *, by: AccountKey = HOLDER, **said: object) -> Held:
+    """A holder's word that it serves a blob; `said` changes what it says."""
+    receipt = replace(HoldReceipt(JOB.id, JOB.round, ref.digest, ref.size, TERMS.deadline + 8), **said)
+    return Held(receipt, by.address, receipt.sign(DOMAIN, by))
+
+
 def present(accepted: Sequence[Accepted], blobs: dict[bytes, bytes], *, summed: Sequence[Accepted] | None = None) -> Case:
     accepted = sorted(accepted, key=lambda each: each.statement.trainer)
     made = outcome(SPEC, JOB, BASE, summed or accepted, blobs, {}, COORDINATOR)
     aggregate, model = unixfs.root(made.aggregate), unixfs.root(made.model)
-    page = Manifest(5, 1, 0, COORDINATOR, GENESIS, tuple(accepted), aggregate, model, credit_rows(made.credits))
+    held = tuple(promise(ref) for ref in (*(each.ref for each in accepted), aggregate, model))
+    page = Manifest(5, 1, 0, COORDINATOR, GENESIS, tuple(accepted), aggregate, model, credit_rows(made.credits), held)
     listing = manifest.write(page)
     roots = (updates_root(each.statement for each in accepted), Digest(name(listing)), Digest(aggregate.digest), Digest(model.digest))
     return Case(accepted, blobs, draft(JOB, made, roots, len(listing), len(accepted)), page)
@@ -157,7 +164,8 @@ def wrong_base_in_manifest(case: Case) -> None:
 
 
 def other_model_in_manifest(case: Case) -> None:
-    case.page = replace(case.page, model=BlobRef(sha256(b"another"), case.page.model.size))
+    other = BlobRef(sha256(b"another"), case.page.model.size)
+    case.page = replace(case.page, model=other, held=(*case.page.held, promise(other)))
 
 
 def larger_aggregate_in_manifest(case: Case) -> None:
@@ -208,6 +216,23 @@ def that_say_another_weight(case: Case) -> None:
     case.page = replace(case.page, updates=tuple(sorted([forged, *rest], key=lambda each: each.statement.trainer)))
 
 
+def without_a_promise(case: Case) -> None:
+    case.page = replace(case.page, held=case.page.held[1:])
+
+
+def with_a_promise_for_too_short(case: Case) -> None:
+    case.page = replace(case.page, held=(promise(case.page.updates[0].ref, until=TERMS.deadline - 1), *case.page.held[1:]))
+
+
+def with_a_strangers_promise(case: Case) -> None:
+    case.page = replace(case.page, held=(promise(case.page.updates[0].ref, by=STRANGER), *case.page.held[1:]))
+
+
+def with_a_forged_promise(case: Case) -> None:
+    forged = replace(promise(case.page.updates[0].ref, by=STRANGER), holder=HOLDER.address)
+    case.page = replace(case.page, held=(forged, *case.page.held[1:]))
+
+
 def omitted(case: Case) -> None:
     absent = next(each for each in case.accepted if each.statement.trainer == TRAINERS[2].address)
     rest = [each for each in case.accepted if each is not absent]
@@ -226,6 +251,8 @@ WAYS: list[tuple[Falsify, FaultKind]] = [
     (by_a_stranger, FaultKind.FORGED_UPDATE), (with_anothers_signature, FaultKind.FORGED_UPDATE),
     (with_a_broken_signature, FaultKind.FORGED_UPDATE), (of_another_round, FaultKind.FORGED_UPDATE),
     (that_say_another_weight, FaultKind.FORGED_UPDATE), (omitted, FaultKind.OMITTED_UPDATE),
+    (without_a_promise, FaultKind.UNAVAILABLE), (with_a_promise_for_too_short, FaultKind.UNAVAILABLE),
+    (with_a_strangers_promise, FaultKind.UNAVAILABLE), (with_a_forged_promise, FaultKind.UNAVAILABLE),
 ]  # fmt: skip
 
 
@@ -302,6 +329,6 @@ def test_a_fault_has_one_digest_in_one_anchor_and_another_in_every_other() -> No
 
 
 def test_every_fault_that_an_anchor_can_have_is_found_by_some_case() -> None:
-    # Lateness is judged by the ledger's clock, silence by the absence of a verdict, and equivocation by two signatures.
-    elsewhere = {FaultKind.LATE, FaultKind.UNAVAILABLE, FaultKind.EQUIVOCATION}
+    # Lateness is judged by the ledger's clock, and equivocation by two signatures.
+    elsewhere = {FaultKind.LATE, FaultKind.EQUIVOCATION}
     assert {kind for _, kind in WAYS} | elsewhere == set(FaultKind)

@@ -37,6 +37,8 @@ class CoordinatorNode(Hearing):
         """Job to the (round, attempt) that is being summed now, and whose updates are in it."""
 
     def owed(self, job: JobState) -> Sequence[Duty]:
+        if self.account not in job.coordinators:
+            return []
         return coordinator_duties(job, self.account, self.book.coordinator(job.id), self.now())
 
     def handlers(self) -> Mapping[str, Handler]:

@@ -53,6 +53,8 @@ class TrainerNode(Node):
         return None
 
     def owed(self, job: JobState) -> Sequence[Duty]:
+        if self.account not in job.trainers:
+            return []
         return trainer_duties(job, self.account, self.book.trainer(job.id), self.now())
 
     async def check_eligible(self, job: JobState, spec: JobSpec) -> None:

@@ -16,7 +16,7 @@ from hansa.rounds.anchor import Anchor, updates_root
 from hansa.rounds.assemble import outcome, read_update
 from hansa.rounds.credits import credits_root
 from hansa.rounds.job import JobState
-from hansa.rounds.manifest import Manifest
+from hansa.rounds.manifest import Held, Manifest
 from hansa.rounds.spec import JobSpec
 
 _ORDER = list(FaultKind)
@@ -92,12 +92,26 @@ def _set_faults(
             found.append(Fault(coordinator, FaultKind.FORGED_UPDATE, f"update in the name of {said.trainer}: {error}"))
     if job.premature():
         found.append(Fault(coordinator, FaultKind.OMITTED_UPDATE, "anchored while a trainer it lacks could still go to the ledger (R5)"))
+    named = {manifest.aggregate.digest, manifest.model.digest, *(accepted.statement.update for accepted in manifest.updates)}
+    if named - {held.receipt.blob for held in manifest.held if _promised(held, job, domain, account_of)}:
+        found.append(Fault(coordinator, FaultKind.UNAVAILABLE, "a blob has no second holder's promise (R17)"))
     listed = {accepted.statement.trainer for accepted in manifest.updates}
     for trainer, update in job.registered_now().items():
         # A trainer that brought one update and registered another has been heard; its own doubling is nobody else's fault.
         if trainer not in listed and left.get(trainer) == update:
             found.append(Fault(coordinator, FaultKind.OMITTED_UPDATE, f"{trainer} registered an update on the ledger (R5)"))
     return found
+
+
+def _promised(held: Held, job: JobState, domain: Domain, account_of: Callable[[Address], Address]) -> bool:
+    """Whether another coordinator or a verifier of the job signed that it serves the blob beyond the job's end."""
+    receipt, others = held.receipt, {*job.coordinators, *job.verifiers} - {job.coordinator}
+    if receipt.job != job.id or receipt.until < job.terms.deadline or held.holder not in others:
+        return False
+    try:
+        return account_of(receipt.signer_of(domain, held.signature)) == held.holder
+    except (IdentityError, FormatError):
+        return False
 
 
 def _differences(anchor: Anchor, expected: Anchor, coordinator: Address) -> list[Fault]:
