@@ -5,8 +5,9 @@ between them, journals in SQLite and blobs in files (each flushed to disk); four
 model of 8 parameters. The verifier judges after the anchor, so it is off the measured path. Medians over rounds after a warm-up.
 
 Claim one: the ledger is the in-memory twin, from the block that opens the round to the one that anchors it. Claim two: the ledger is the
-embedded chain, a process of its own; from the receipt that opens the round to the receipt of the anchor. The floor beside them is what the
-round cannot do without: the slowest of four training calls, two durable journal entries and two durable blobs one after another.
+embedded chain, a process of its own; from the receipt that opens the round to the receipt of the anchor. The floor beside them is what no
+round can do without: four training calls side by side, then the four durable blobs and five durable journal entries that must follow one
+another (the update at its trainer, at the coordinator; the model and the manifest at their second holder; the draft).
 """
 
 from __future__ import annotations
@@ -30,13 +31,18 @@ import uvloop
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from hansa.chain.embedded import Ready
+from hansa.core.encoding import encode
 from hansa.core.ports import Call, Ledger, Receipt, Signer
+from hansa.learning.calls import Rows, TrainCall
 from hansa.learning.strategy import LocalTraining
+from hansa.model.architectures import Linear, Objective, initial
 from hansa.node.client import ClientNode
 from hansa.node.coordinator import CoordinatorNode
 from hansa.node.verifier import VerifierNode
+from hansa.runtime.journal import SqliteJournal
 from hansa.runtime.workers import WorkerPool
-from tests.node.world import NoPool, SharedPool, open_world, trainer
+from hansa.storage.local import LocalStore
+from tests.node.world import FEATURES, NoPool, SharedPool, open_world, rows, trainer
 
 ROUNDS, WARM_UP, TRAINERS = 40, 8, 4
 OPENING, ANCHOR = ("start", "finalise"), "anchor"
@@ -57,7 +63,7 @@ class Timed:
         return receipt
 
 
-async def rounds(home: Path, url: str, pools: list[WorkerPool], count: int) -> list[float]:
+async def played(home: Path, url: str, pools: list[WorkerPool], count: int) -> list[float]:
     """Seconds of each round from its opening to its anchor, in order."""
     notes: dict[str, list[float]] = {}
     async with open_world(home, home=home, url=url) as world:
@@ -91,27 +97,54 @@ async def embedded(home: Path) -> AsyncIterator[str]:
         await process.wait()
 
 
-def claim(name: str, seconds: list[float], bar: float) -> dict[str, object]:
+async def floor(folder: Path, pools: list[WorkerPool]) -> float:
+    """Median seconds of training and disk alone, nobody else involved."""
+    architecture, held = Linear(FEATURES, 1), rows(0)
+    store, journal = LocalStore(folder / "blobs"), SqliteJournal(folder / "journal.sqlite")
+    local = LocalTraining(rate=0.1, batch=8, steps=1)
+    call = encode(TrainCall(architecture, Objective.BINARY, local, 1, Rows.of("floor", held), attached=True))
+    buffers = [initial(architecture, 7).vector.tobytes(), held.features.tobytes(), held.labels.tobytes()]
+    times = []
+    for _ in range(ROUNDS):
+        start = time.perf_counter()
+        await asyncio.gather(*(pool.run("train", call, buffers, timeout=60.0) for pool in pools))
+        for _ in range(4):
+            await store.put(os.urandom(200))
+            await asyncio.to_thread(journal.append, "floor", bytes(400))
+        await asyncio.to_thread(journal.append, "floor", bytes(400))
+        times.append(time.perf_counter() - start)
+    journal.close()
+    return statistics.median(times)
+
+
+def claim(name: str, seconds: list[float], least: float, bar: float) -> dict[str, object]:
     value = statistics.median(seconds[WARM_UP:]) * 1000
-    return {"claim": name, "value": value, "unit": "ms", "against": None, "ratio": None, "bar": bar, "holds": value < bar}
+    against = f"training and disk alone: {least * 1000:.3g} ms"
+    return {
+        "claim": name,
+        "value": value,
+        "unit": "ms",
+        "against": against,
+        "ratio": value / least / 1000,
+        "bar": bar,
+        "holds": value < bar,
+    }
 
 
 async def measure(folder: Path) -> list[dict[str, object]]:
     pools = [WorkerPool("hansa.learning.worker", 1, "cpu") for _ in range(TRAINERS)]
     await asyncio.gather(*(pool.start() for pool in pools))
     try:
-        memory = await rounds(folder / "memory", "", pools, ROUNDS + WARM_UP)
+        least = await floor(folder / "floor", pools)
+        memory = await played(folder / "memory", "", pools, ROUNDS + WARM_UP)
         async with embedded(folder / "chain") as url:
-            chain = await rounds(folder / "embedded", url, pools, ROUNDS + WARM_UP)
+            chain = await played(folder / "embedded", url, pools, ROUNDS + WARM_UP)
     finally:
         for pool in pools:
             await pool.close()
-    if os.environ.get("ALL"):
-        for each in (memory, chain):
-            print([round(x * 1000) for x in each], file=sys.stderr)
     return [
-        claim("a trivial round of four sites without the chain, p50", memory, 50.0),
-        claim("a trivial round of four sites with the embedded chain, p50", chain, 250.0),
+        claim("a trivial round of four sites without the chain, p50", memory, least, 50.0),
+        claim("a trivial round of four sites with the embedded chain, p50", chain, least, 250.0),
     ]
 
 
