@@ -8,8 +8,11 @@ from collections.abc import Mapping
 import msgspec
 
 from hansa.chain.deployment import Contracts
+from hansa.core.errors import LedgerError
 from hansa.core.ports import Ledger
 from hansa.core.types import Address
+
+_TRIES = 100
 
 
 class Purse(msgspec.Struct, frozen=True):
@@ -65,7 +68,20 @@ class Books(msgspec.Struct, frozen=True):
 
 
 async def read_books(ledger: Ledger, contracts: Contracts, accounts: Mapping[str, Address], issued: int) -> Books:
-    """All figures from the chain; `accounts` must be all that ever held tokens, `issued` is the supply at deployment."""
+    """All figures of one block; `accounts` must be all that ever held tokens, `issued` is the supply at deployment.
+
+    LedgerError when the chain moves on during every one of many tries.
+    """
+    for _ in range(_TRIES):
+        head = await ledger.head()
+        books = await _read(ledger, contracts, accounts, issued)
+        # What is paid out between two questions would be counted twice or not at all.
+        if await ledger.head() == head:
+            return books
+    raise LedgerError("the chain did not rest while its balances were read; ask again")
+
+
+async def _read(ledger: Ledger, contracts: Contracts, accounts: Mapping[str, Address], issued: int) -> Books:
     purses = await asyncio.gather(*(_purse(ledger, contracts, account) for account in accounts.values()))
     held = [contracts.vault.address, contracts.market.address, contracts.rounds.address]
     vault, market, rounds = await asyncio.gather(*(contracts.token.balance_of(contract).read(ledger) for contract in held))
