@@ -27,11 +27,11 @@ def peer(node: Node) -> Peer:
     return transport.peer
 
 
-async def started(world: World, pool: SharedPool) -> int:
-    """A job in its first round, nothing trained; two coordinators, three seated verifiers and one that was not drawn."""
-    await populate(world, pool, verifiers=4)
+async def started(world: World, pool: SharedPool, *, candidates: int = 3) -> int:
+    """A job in its first round, nothing trained; two coordinators and three seated verifiers, drawn where there are more `candidates`."""
+    await populate(world, pool, verifiers=candidates)
     job = await world.post()
-    await world.until(lambda: len(world.state(job).candidates) == 4 and len(world.state(job).trainers) == 3, "seats are taken")
+    await world.until(lambda: len(world.state(job).candidates) == candidates and len(world.state(job).trainers) == 3, "seats are taken")
     await world.step_until(lambda: bool(world.state(job).coordinator), "the first round is open")
     return job
 
@@ -52,7 +52,7 @@ async def brings(
 
 def test_an_update_is_read_by_coordinators_and_seated_verifiers_alone(hall: Hall) -> None:
     async def scenario(world: World, pool: SharedPool) -> None:
-        job = await started(world, pool)
+        job = await started(world, pool, candidates=4)
         state = world.state(job)
         ref = await world["coordinator"].blobs.keep(job, b"somebody's update", world["coordinator"].until(state), open=False)
         names = {party.account: name for name, party in world.parties.items()}

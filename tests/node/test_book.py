@@ -12,10 +12,10 @@ from hansa.core.errors import StorageError
 from hansa.core.ports import Entry
 from hansa.core.types import Address, BlobRef, Judgement
 from hansa.identity.statements import Evaluation, UpdateReceipt, UpdateStatement
-from hansa.node.book import (
+from hansa.node.book import Book
+from hansa.node.records import (
     Absent,
     Any,
-    Book,
     Claimed,
     Contradicted,
     Drafted,

@@ -16,8 +16,8 @@ from hansa.identity.envelope import seal
 from hansa.identity.keys import AccountKey
 from hansa.identity.statements import UpdateStatement
 from hansa.model.update import Update, UpdateFormat
-from hansa.node.book import Received
 from hansa.node.coordinator import CoordinatorNode
+from hansa.node.records import Received
 from hansa.node.trainer import TrainerNode
 from hansa.rounds.duties import Duty
 from hansa.rounds.job import JobState, Phase

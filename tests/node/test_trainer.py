@@ -12,8 +12,8 @@ from hansa.core.encoding import decode, encode
 from hansa.core.errors import DataError, PeerRefused, ProtocolError
 from hansa.core.types import Address, Envelope
 from hansa.learning.schema import Numeric, Schema
-from hansa.node.book import Received
 from hansa.node.coordinator import CoordinatorNode
+from hansa.node.records import Received
 from hansa.node.trainer import TrainerNode
 from hansa.node.verifier import VerifierNode
 from hansa.rounds.duties import Duty

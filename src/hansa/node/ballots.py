@@ -10,9 +10,10 @@ from hansa.core.errors import IdentityError, ProtocolError
 from hansa.core.types import Address, Judgement
 from hansa.identity.statements import Attestation, Evaluation
 from hansa.identity.typed import Domain
-from hansa.node.book import Book, Contradicted, Measured, Voted
+from hansa.node.book import Book
 from hansa.node.directory import Directory
 from hansa.node.obligations import contradicts
+from hansa.node.records import Contradicted, Measured, Voted
 from hansa.rounds.duties import Ballot
 from hansa.rounds.job import JobState
 

@@ -15,9 +15,10 @@ from hansa.core.ports import BlobStore, Signer, Transport
 from hansa.core.types import Address, BlobRef, Envelope, Peer
 from hansa.identity.statements import HoldReceipt
 from hansa.identity.typed import Domain
-from hansa.node.book import Book, Guarded
+from hansa.node.book import Book
 from hansa.node.directory import Directory
 from hansa.node.recent import Recent
+from hansa.node.records import Guarded
 from hansa.rounds.job import JobState
 from hansa.rounds.manifest import Held
 from hansa.storage import unixfs

@@ -12,10 +12,10 @@ from hansa.core.types import Address, BlobRef, Digest, Envelope, Role, Wei
 from hansa.identity.statements import UpdateReceipt
 from hansa.model.state import ModelState
 from hansa.node.blobs import name_of
-from hansa.node.book import Absent, Drafted, Guarded, Received, Took
 from hansa.node.hearing import Hearing
 from hansa.node.intake import check_update, reached, read_submission
 from hansa.node.node import LAG, Parts, model_ref
+from hansa.node.records import Absent, Drafted, Guarded, Received, Took
 from hansa.rounds import duties, manifest
 from hansa.rounds.anchor import Anchor, updates_root
 from hansa.rounds.assemble import Outcome, draft, outcome

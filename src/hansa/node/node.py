@@ -22,11 +22,12 @@ from hansa.market.posting import Posting
 from hansa.model import codec
 from hansa.model.state import ModelState
 from hansa.node.blobs import IN_MEMORY, MAX_UPLOAD, Blobs
-from hansa.node.book import Book, Claimed, Forgotten
+from hansa.node.book import Book
 from hansa.node.executor import Executor
 from hansa.node.follower import Follower
 from hansa.node.obligations import Enrol, Expose, Tick, exposure, exposures, ticks
 from hansa.node.recent import Recent
+from hansa.node.records import Claimed, Forgotten
 from hansa.node.status import Status
 from hansa.node.transactions import upkeep_call
 from hansa.rounds import duties, manifest

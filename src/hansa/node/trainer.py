@@ -19,8 +19,8 @@ from hansa.learning.examples import Examples
 from hansa.learning.schema import Schema
 from hansa.learning.strategy import derive_seed
 from hansa.model.update import Update, quantise
-from hansa.node.book import Made, Received
 from hansa.node.node import Node, Parts
+from hansa.node.records import Made, Received
 from hansa.rounds import duties
 from hansa.rounds.duties import Duty
 from hansa.rounds.job import JobState

@@ -12,11 +12,11 @@ from hansa.core.ports import Handler
 from hansa.core.types import Address, BlobRef, Envelope, Fault, FaultKind, Judgement, Role, Verdict
 from hansa.identity.statements import Attestation, Evaluation
 from hansa.node.ballots import SignedEvaluation, SignedVerdict, contract_domain
-from hansa.node.book import Left, Measured, Published, Shared, Voted
 from hansa.node.hearing import Hearing
 from hansa.node.intake import reached, read_submission
 from hansa.node.measure import measure
 from hansa.node.node import LAG, Parts
+from hansa.node.records import Left, Measured, Published, Shared, Voted
 from hansa.rounds import duties
 from hansa.rounds.anchor import Anchor
 from hansa.rounds.duties import Ballot, Duty
