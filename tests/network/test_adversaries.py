@@ -132,10 +132,13 @@ def test_a_verifier_that_never_speaks_stops_nobody(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_trainer_that_the_coordinator_ignores_is_heard_all_the_same(tmp_path: Path) -> None:
-    with network(tmp_path, {"coordinator": command("omitter", BREAK_AT)}) as crew:
+@pytest.mark.parametrize(("kind", "condemned", "anchors"), [("deaf", False, "coordinator"), ("omitter", True, "standby")])
+def test_a_trainer_that_the_coordinator_ignores_is_heard_all_the_same(tmp_path: Path, kind: str, condemned: bool, anchors: str) -> None:
+    """R5: its update goes through ledger and verifiers into the sum, or the sum without it costs the coordinator its stake."""
+    with network(tmp_path, {"coordinator": command(kind, BREAK_AT)}) as crew:
         run = crew.run_job(order(patience=24, quorum=3))
         check(crew, run)
-        assert "UpdateRegistered" in run.names
+        assert "UpdateRegistered" in run.names and ("Condemned" in run.names) == condemned
         assert [final.anchor.accepted for final in run.state.final] == [4, 4, 4]
-        assert "Condemned" in run.names and final_by(crew, run, BREAK_AT) == "standby"
+        assert final_by(crew, run, BREAK_AT) == anchors
+        assert run.change("coordinator") == owed(run.state)[crew.network.account("coordinator")] - condemned * STAKE

@@ -17,12 +17,13 @@ from hansa.runtime import logs
 from hansa.simulation.colluder import ColludingVerifier
 from hansa.simulation.liar import LyingCoordinator
 from hansa.simulation.mute import MuteVerifier
-from hansa.simulation.omitter import OmittingCoordinator
+from hansa.simulation.omitter import DeafCoordinator, OmittingCoordinator
 from hansa.simulation.withholder import WithholdingCoordinator
 
 KINDS: Mapping[str, Callable[[Parts, int], Node]] = {
     "liar": LyingCoordinator,
     "withholder": WithholdingCoordinator,
+    "deaf": DeafCoordinator,
     "omitter": OmittingCoordinator,
     "colluder": lambda parts, round: ColludingVerifier(parts),
     "mute": lambda parts, round: MuteVerifier(parts),

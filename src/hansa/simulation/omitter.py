@@ -1,4 +1,4 @@
-"""A coordinator that leaves one trainer out of one round."""
+"""Coordinators that do not hear one trainer in one round: one that sums its update all the same, and one that leaves it out."""
 
 from __future__ import annotations
 
@@ -17,20 +17,12 @@ from hansa.rounds.duties import Duty
 from hansa.rounds.job import JobState
 
 
-class OmittingCoordinator(CoordinatorNode):
-    """In round `omits` it gives the first trainer no receipt, collects nothing that this one registers, and sums the others in time."""
+class DeafCoordinator(CoordinatorNode):
+    """In round `deaf` it takes no update from the first trainer, but sums what this one left with the verifiers."""
 
-    def __init__(self, parts: Parts, omits: int) -> None:
+    def __init__(self, parts: Parts, deaf: int) -> None:
         super().__init__(parts)
-        self._omits = omits
-
-    def owed(self, job: JobState) -> Sequence[Duty]:
-        """As if every verifier had said that nobody left anything there."""
-        if job.round != self._omits:
-            return super().owed(job)
-        nobody = {trainer: frozenset(job.verifiers) for trainer in job.trainers}
-        facts = replace(self.book.coordinator(job.id), absent={(job.round, job.attempt): nobody})
-        return [duty for duty in coordinator_duties(job, self.account, facts, self.now()) if not isinstance(duty, duties.Collect)]
+        self._deaf = deaf
 
     def handlers(self) -> Mapping[str, Handler]:
         return {**super().handlers(), "update": self._take_some}
@@ -38,6 +30,18 @@ class OmittingCoordinator(CoordinatorNode):
     async def _take_some(self, envelope: Envelope, body: bytes) -> bytes:
         job = self.follower.jobs.get(envelope.job)
         sender = self.follower.directory.account_of(Address(envelope.sender))
-        if job is not None and job.round == self._omits and sender == job.trainers[0]:
+        if job is not None and job.round == self._deaf and sender == job.trainers[0]:
             raise PeerRefused("this node is busy; bring your update later")
         return await self._take(envelope, body)
+
+
+class OmittingCoordinator(DeafCoordinator):
+    """Neither takes the first trainer's update nor collects it: it sums the others as soon as that looks honest."""
+
+    def owed(self, job: JobState) -> Sequence[Duty]:
+        """As if every verifier had said that nobody left anything there."""
+        if job.round != self._deaf:
+            return super().owed(job)
+        nobody = {trainer: frozenset(job.verifiers) for trainer in job.trainers}
+        facts = replace(self.book.coordinator(job.id), absent={(job.round, job.attempt): nobody})
+        return [duty for duty in coordinator_duties(job, self.account, facts, self.now()) if not isinstance(duty, duties.Collect)]
