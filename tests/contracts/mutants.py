@@ -25,7 +25,7 @@ MUTANTS = [
         "thaw ignores the lock", "StakeVault.sol", "uint256 free = freeOf(msg.sender);", "uint256 free = staked[msg.sender];", money=True
     ),
     Mutant("withdraw before maturity", "StakeVault.sol", " && list[done].matures <= time_", "", money=True),
-    Mutant("lock without consent", "StakeVault.sol", "if (!serviceAllowed[account][msg.sender])", "if (false)", money=True),
+    Mutant("lock without consent", "StakeVault.sol", "if (!serviceAllowed[account][msg.sender])", "if (false)"),
     Mutant(
         "expired lock released early",
         "StakeVault.sol",

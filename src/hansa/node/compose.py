@@ -42,7 +42,7 @@ log = logging.getLogger(__name__)
 
 WORKERS = "hansa.learning.worker"
 PATIENCE = 60.0
-"""Seconds for which a node that starts waits for a chain that does not answer."""
+"""Seconds for which a node that comes back waits for a chain that does not answer."""
 _PAUSE = 1.0
 
 Make = Callable[[NodeConfig, Path, Parts], Node]
@@ -123,7 +123,7 @@ def announce(url: str) -> None:
 async def run_node(path: Path, *, make: Make = make_node, ready: Callable[[str], None] = announce) -> None:
     """Run the node of a configuration file until SIGTERM or SIGINT; `make` is how its role comes about.
 
-    LedgerUnreachable when its chain does not answer for a minute after the start.
+    LedgerUnreachable when the chain does not answer: at once for a node that never ran, after a minute for one that comes back.
     """
     config, home = load_node(path), path.resolve().parent
     stop = on_signal()
@@ -133,16 +133,19 @@ async def run_node(path: Path, *, make: Make = make_node, ready: Callable[[str],
 
 
 async def _composed(config: NodeConfig, home: Path, stop: asyncio.Event) -> Parts | None:
-    """As `compose`, once the chain answers: node and chain may start in any order. None when told to stop before."""
+    """As `compose`; a node that ran before waits for its chain, which may be coming back too. None when told to stop meanwhile."""
     now = asyncio.get_running_loop().time
-    end = now() + PATIENCE
+    end = now() + (PATIENCE if (home / "journal.sqlite").exists() else 0.0)
+    told = False
     while not stop.is_set():
         try:
             return await compose(config, home, SystemClock())
         except LedgerUnreachable as error:
-            if now() > end:
+            if now() >= end:
                 raise
-            log.warning("chain unreachable, waiting for it", extra={"error": str(error)})
+            if not told:
+                log.warning("chain unreachable, waiting for it", extra={"error": str(error)})
+            told = True
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_PAUSE):
                 await stop.wait()
