@@ -14,20 +14,21 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from torch.nn import functional
 
 from hansa.core.errors import ConfigError, DataError, FormatError
 from hansa.learning.calls import TrainingSummary
 from hansa.learning.examples import Examples
 from hansa.learning.metrics import Evaluation
+from hansa.learning.objective import correct, loss, targets
 from hansa.learning.optimiser import Optimiser
 from hansa.learning.strategy import LocalTraining
-from hansa.model.architectures import Architecture, Objective, build, check_objective, inputs, layout, outputs
+from hansa.model.architectures import Architecture, Objective, build, footprint, layout
 from hansa.model.layout import Layout
 from hansa.model.state import ModelState, Vector, checked
 
 _CHUNK = 4096
-"""Rows evaluated at once; bounds memory."""
+_VALUES = 1 << 25
+"""Rows evaluated at once, at most so many and with so many values in one layer; bounds memory."""
 
 
 def open_device(name: str) -> torch.device:
@@ -93,32 +94,6 @@ def _trainable(architecture: Architecture, device: torch.device) -> _Trainable:
     return _Trainable(architecture, device)
 
 
-def _targets(architecture: Architecture, objective: Objective, rows: Placed) -> torch.Tensor:
-    """Labels in the shape and type the loss takes; DataError when they do not fit the model."""
-    check_objective(architecture, objective)
-    features, labels = rows
-    if features.shape[1] != inputs(architecture):
-        raise DataError(f"the rows have {features.shape[1]} features, but the model takes {inputs(architecture)}")
-    if objective is Objective.SQUARED:
-        if outputs(architecture) != 1 or labels.dtype != torch.float32:
-            raise DataError("mean squared error needs a model with one output and numeric labels")
-        return labels[:, None]
-    classes = 2 if objective is Objective.BINARY else outputs(architecture)
-    if labels.dtype != torch.int64 or int(labels.min()) < 0 or int(labels.max()) >= classes:
-        raise DataError(f"the labels are not classes 0 to {classes - 1}, which the model distinguishes; look at the schema's label mapping")
-    return labels[:, None].to(torch.float32) if objective is Objective.BINARY else labels
-
-
-def _loss(objective: Objective, outcome: torch.Tensor, targets: torch.Tensor, reduction: str = "mean") -> torch.Tensor:
-    match objective:
-        case Objective.BINARY:
-            return functional.binary_cross_entropy_with_logits(outcome, targets, reduction=reduction)
-        case Objective.CATEGORICAL:
-            return functional.cross_entropy(outcome, targets, reduction=reduction)
-        case Objective.SQUARED:
-            return functional.mse_loss(outcome, targets, reduction=reduction)
-
-
 def _finite(loss: float) -> float:
     """The loss itself; a model can have finite weights and yet overflow on its rows, which no message could carry."""
     if not math.isfinite(loss):
@@ -147,17 +122,17 @@ def train(
 
     DataError when rows or labels do not fit the model, FormatError when training diverged. Not to be called from two threads at once.
     """
-    targets = _targets(architecture, objective, rows)
+    wanted = targets(architecture, objective, rows)
     model = _trainable(architecture, rows.features.device)
     model.load(state)
     optimiser = Optimiser(local, model.weights.data)
     losses = []
-    for features, wanted in _batches(rows.features, targets, local, seed):
-        loss = _loss(objective, model.module(features), wanted)
+    for features, batch in _batches(rows.features, wanted, local, seed):
+        value = loss(objective, model.module(features), batch)
         model.gradient.zero_()
-        loss.backward()  # type: ignore[no-untyped-call]
+        value.backward()  # type: ignore[no-untyped-call]
         optimiser.step(model.gradient)
-        losses.append(loss.detach())
+        losses.append(value.detach())
     delta = checked(model.weights.detach().cpu().numpy() - state.vector, state.layout.size, "the trained model")
     mean = _finite(float(torch.stack(losses).double().mean()))
     return delta, TrainingSummary(len(losses), len(rows.features), mean, math.sqrt(float(np.square(delta, dtype=np.float64).sum())))
@@ -166,14 +141,15 @@ def train(
 @torch.no_grad()
 def evaluate(architecture: Architecture, objective: Objective, state: ModelState, rows: Placed) -> Evaluation:
     """Loss and right answers of a model on rows; DataError when they do not fit it, FormatError when its loss is not finite."""
-    targets = _targets(architecture, objective, rows)
+    wanted = targets(architecture, objective, rows)
     model = _trainable(architecture, rows.features.device)
     model.load(state)
-    total, correct = 0.0, 0
-    for start in range(0, len(rows.features), _CHUNK):
-        wanted = targets[start : start + _CHUNK]
-        outcome = model.module(rows.features[start : start + _CHUNK])
-        total += float(_loss(objective, outcome, wanted, "none").double().sum())
-        guesses = outcome.argmax(1) if objective is Objective.CATEGORICAL else outcome > 0
-        correct += int((guesses == wanted).sum())
-    return Evaluation(len(rows.features), _finite(total), None if objective is Objective.SQUARED else correct)
+    total, right = 0.0, None
+    size = max(1, min(_CHUNK, _VALUES // footprint(architecture)))
+    for start in range(0, len(rows.features), size):
+        batch = wanted[start : start + size]
+        outcome = model.module(rows.features[start : start + size])
+        total += float(loss(objective, outcome, batch, "none").double().sum())
+        count = correct(objective, outcome, batch)
+        right = None if count is None else (right or 0) + int(count)
+    return Evaluation(wanted.numel(), _finite(total), right)

@@ -124,6 +124,15 @@ def outputs(architecture: Architecture) -> int:
     return _plan(architecture)[-1][2][0]
 
 
+def footprint(architecture: Architecture) -> int:
+    """The most values that one layer holds for one row: what a batch's memory grows by."""
+    match architecture:
+        case SmallCnn(_, height, width, _, filters):
+            return max(inputs(architecture), max(filters) * height * width)
+        case _:
+            return max(inputs(architecture), *(shape[0] for _, _, shape in _plan(architecture)))
+
+
 def check_objective(architecture: Architecture, objective: Objective) -> None:
     """FormatError unless the model's outputs fit: one logit for binary cross-entropy, at least two for cross-entropy."""
     count = outputs(architecture)
