@@ -26,11 +26,11 @@ import torch
 
 from hansa.learning.data import read
 from hansa.learning.examples import Examples, split
-from hansa.learning.fedavg import FedAvg
 from hansa.learning.local import Placed, evaluate, make_deterministic, place, train
 from hansa.learning.normalisation import Normalisation
 from hansa.learning.schema import Categorical, Numeric, Schema
-from hansa.learning.strategy import LocalTraining, derive_seed
+from hansa.learning.strategies.fedavg import FedAvg
+from hansa.learning.strategy import LocalTraining, derive_seed, mean_of
 from hansa.model.aggregate import Aggregate
 from hansa.model.architectures import Linear, Objective, initial
 from hansa.model.state import ModelState
@@ -103,7 +103,7 @@ def integers(base: ModelState, deltas: list[np.ndarray], weights: list[int], str
         if saturated:
             sys.exit(f"{saturated} coordinates exceeded the public bound {LARGEST_CHANGE}; the comparison would not be fair")
         updates.append(Update(base.layout, scales, values, weight))
-    return strategy.step(base, Aggregate.of(updates), ())[0]
+    return strategy.step(base, mean_of(Aggregate.of(updates)), ())[0]
 
 
 def floats(base: ModelState, deltas: list[np.ndarray], weights: list[int], strategy: FedAvg) -> ModelState:

@@ -125,6 +125,6 @@ def test_objectives_must_fit_the_outputs() -> None:
 
 
 def test_the_model_room_does_not_import_torch() -> None:
-    rooms = "model.architectures model.codec model.stages model.aggregate learning.fedavg learning.data".split()
+    rooms = "model.architectures model.codec model.stages model.aggregate learning.strategies.fedavg learning.data".split()
     check = f"import sys, {', '.join(f'hansa.{room}' for room in rooms)}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", check], timeout=60).returncode == 0

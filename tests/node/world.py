@@ -31,8 +31,8 @@ from hansa.identity.keys import AccountKey
 from hansa.identity.typed import Domain
 from hansa.learning import examples, shards
 from hansa.learning.examples import Examples
-from hansa.learning.fedavg import FedAvg
 from hansa.learning.schema import Numeric, Schema
+from hansa.learning.strategies.fedavg import FedAvg
 from hansa.learning.strategy import LocalTraining
 from hansa.market import acceptance
 from hansa.market.membership import Entry as Listing

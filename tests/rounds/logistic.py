@@ -8,8 +8,8 @@ from msgspec.structs import replace
 from hansa.core.encoding import sha256
 from hansa.core.types import Address, BlobRef, Digest
 from hansa.identity.statements import UpdateStatement
-from hansa.learning.fedavg import FedAvg
 from hansa.learning.schema import Numeric, Schema
+from hansa.learning.strategies.fedavg import FedAvg
 from hansa.learning.strategy import LocalTraining
 from hansa.model import codec
 from hansa.model.architectures import Linear, Objective, initial

@@ -16,8 +16,8 @@ from hansa.core.types import Address, BlobRef, Digest, FaultKind, Judgement, Ver
 from hansa.identity.keys import AccountKey
 from hansa.identity.statements import HoldReceipt, UpdateStatement
 from hansa.identity.typed import Domain
-from hansa.learning.fedavg import FedAvg
 from hansa.learning.schema import Numeric, Schema
+from hansa.learning.strategies.fedavg import FedAvg
 from hansa.learning.strategy import LocalTraining
 from hansa.model import codec
 from hansa.model.architectures import Linear, Objective, initial

@@ -1,8 +1,15 @@
-"""A strategy: how sites train between two global models and how the server makes the next one, as pure functions over flat vectors."""
+"""A strategy: how sites train between two global models and how the server makes the next one, as pure functions over flat vectors.
+
+A round with it, at a site: `start` says what local training begins with, torch trains, `finish` says what is sent and what the site keeps.
+At the server: `step` makes the next model of the mean of what was sent. What is sent is a vector of its own layout, `travels`: the model's
+tensors, less those that stay home, and after them what the server needs besides, in tensors whose names begin with "~" (so that they sort
+last). What the server keeps between rounds is public: whoever checks a round starts from it; `told` is the part that sites need.
+"""
 
 from __future__ import annotations
 
 import hashlib
+from dataclasses import dataclass
 from typing import Literal, Protocol
 
 import msgspec
@@ -11,10 +18,15 @@ from numpy.typing import NDArray
 
 from hansa.core.errors import FormatError
 from hansa.model.aggregate import Aggregate
-from hansa.model.state import ModelState
+from hansa.model.layout import Layout
+from hansa.model.state import ModelState, Vector
+from hansa.model.update import dequantise
 
 ServerState = tuple[NDArray[np.float64], ...]
-"""Vectors (d,) that the server's optimiser keeps between rounds; empty for federated averaging."""
+"""Vectors that the server's optimiser keeps between rounds; empty for federated averaging."""
+
+Vectors = tuple[Vector, ...]
+"""Float32 vectors that go to sites beside the model, or that a site keeps between its rounds."""
 
 MAX_STEPS = 1 << 24
 MAX_BATCH = 1 << 20
@@ -49,20 +61,102 @@ class LocalTraining(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise FormatError(f"the weight decay is {self.decay}; it must be 0 to 1")
 
 
+@dataclass(frozen=True, eq=False, slots=True)
+class Start:
+    """What local training begins with at a site: weights float32 (d,), what is added to every gradient (d,) or None, and the inner
+    optimiser's moments from the site's last round, empty for fresh ones."""
+
+    weights: Vector
+    correction: Vector | None = None
+    moments: Vectors = ()
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class End:
+    """What local training came to: weights float32 (d,), optimiser steps taken, the inner optimiser's moments."""
+
+    weights: Vector
+    steps: int
+    moments: Vectors = ()
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Mean:
+    """The weighted mean of what sites sent, float64 over the travelling layout, with the total weight and the number of contributions."""
+
+    values: NDArray[np.float64]
+    weight: int
+    count: int
+
+
+def mean_of(aggregate: Aggregate) -> Mean:
+    """Two elementwise operations, each rounded as IEEE 754 says, so every machine gets the same bits (R12)."""
+    values = dequantise(aggregate.layout, aggregate.values, aggregate.scales)
+    return Mean(np.divide(values, float(aggregate.weight), out=values), aggregate.weight, aggregate.count)
+
+
 class Strategy(Protocol):
-    """Client objective and server optimiser of a job; both sides are deterministic in their arguments."""
+    """Client objective and server optimiser of a job; all of it is deterministic in its arguments, and changes none of them."""
 
     @property
     def local(self) -> LocalTraining: ...
+
+    def travels(self, layout: Layout) -> Layout:
+        """The layout of what a site sends, for a model of `layout`."""
+        ...
+
+    def bounds(self, layout: Layout, bound: float) -> tuple[float, ...]:
+        """Largest magnitude that a coordinate of each travelling tensor can carry, when a weight's change carries `bound`."""
+        ...
 
     def init(self, base: ModelState) -> ServerState:
         """The server's state before the first round."""
         ...
 
-    def step(self, base: ModelState, aggregate: Aggregate, state: ServerState) -> tuple[ModelState, ServerState]:
-        """The next model from the last one and the sum of updates, bit for bit the same for everyone (R12); ProtocolError when they do
-        not belong together."""
+    def told(self, layout: Layout, state: ServerState) -> Vectors:
+        """What sites need of the server's state to train."""
         ...
+
+    def step(self, base: ModelState, mean: Mean, state: ServerState) -> tuple[ModelState, ServerState]:
+        """The next model from the last one and the mean of what was sent, bit for bit the same for everyone (R12)."""
+        ...
+
+    def fresh(self, layout: Layout) -> Vectors:
+        """What a site keeps, before its first round."""
+        ...
+
+    def start(self, base: ModelState, told: Vectors, kept: Vectors) -> Start: ...
+
+    def finish(self, base: ModelState, told: Vectors, kept: Vectors, end: End) -> tuple[Vector, Vectors]:
+        """What is sent, float32 over the travelling layout, and what the site keeps for its next round."""
+        ...
+
+
+class Declared(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What most strategies share: the change of every weight travels, nothing is kept, told or remembered."""
+
+    local: LocalTraining
+
+    def travels(self, layout: Layout) -> Layout:
+        return layout
+
+    def bounds(self, layout: Layout, bound: float) -> tuple[float, ...]:
+        return (bound,) * len(layout.tensors)
+
+    def init(self, base: ModelState) -> ServerState:
+        return ()
+
+    def told(self, layout: Layout, state: ServerState) -> Vectors:
+        return ()
+
+    def fresh(self, layout: Layout) -> Vectors:
+        return ()
+
+    def start(self, base: ModelState, told: Vectors, kept: Vectors) -> Start:
+        return Start(base.vector)
+
+    def finish(self, base: ModelState, told: Vectors, kept: Vectors, end: End) -> tuple[Vector, Vectors]:
+        return end.weights - base.vector, kept
 
 
 def derive_seed(job_seed: int, round: int, account: str) -> int:

@@ -16,9 +16,9 @@ from hansa.core.errors import ConfigError
 from hansa.core.types import BlobRef, Digest
 from hansa.learning import data, shards
 from hansa.learning.examples import Examples, split
-from hansa.learning.fedavg import FedAvg
 from hansa.learning.normalisation import Normalisation
 from hansa.learning.schema import Schema
+from hansa.learning.strategies.fedavg import FedAvg
 from hansa.learning.strategy import LocalTraining
 from hansa.model import codec
 from hansa.model.architectures import Architecture, Objective, initial, inputs

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from hansa.core.errors import ProtocolError
 from hansa.core.types import Address, Digest, Wei
+from hansa.learning.strategy import mean_of
 from hansa.model import codec
 from hansa.model.aggregate import Aggregate
 from hansa.model.state import ModelState
@@ -45,7 +46,7 @@ def outcome(
     """Sum, step and pay one round. `before` are the credits of the previous final round; order of `accepted` does not matter."""
     check_range(max(len(accepted), 1), spec.max_weight, spec.bits)
     aggregate = Aggregate.of(read_update(spec, job, each, blobs[each.statement.update]) for each in accepted)
-    model, _ = spec.strategy.step(base, aggregate, spec.strategy.init(base))
+    model, _ = spec.strategy.step(base, mean_of(aggregate), spec.strategy.init(base))
     milestone, index = divmod(job.round - 1, job.rounds_per_milestone)
     price = round_price(job.nets[milestone], job.rounds_per_milestone, index)
     trainers = [each.statement.trainer for each in accepted]

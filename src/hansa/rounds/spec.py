@@ -9,8 +9,8 @@ import msgspec
 from hansa.core.encoding import canonical, decode, sha256
 from hansa.core.errors import DigestMismatch, FormatError
 from hansa.core.types import BlobRef, Digest
-from hansa.learning.fedavg import FedAvg
 from hansa.learning.schema import Schema
+from hansa.learning.strategies.fedavg import FedAvg
 from hansa.model.architectures import Architecture, Objective, check_objective, layout
 from hansa.model.layout import Layout
 from hansa.model.update import MAX_WEIGHT, Scales, UpdateFormat, check_range, uniform_scales

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from hansa.core.types import Address, Wei
+from hansa.learning.strategy import mean_of
 from hansa.model import codec
 from hansa.model.aggregate import Aggregate
 from hansa.model.state import ModelState
@@ -37,5 +38,5 @@ class LyingCoordinator(CoordinatorNode):
         values = np.array(honest.values)
         values[-1] += 1 if values[-1] < 0 else -1
         false = Aggregate(honest.layout, honest.scales, honest.bits, values, honest.weight, honest.count)
-        model, _ = spec.strategy.step(base, false, spec.strategy.init(base))
+        model, _ = spec.strategy.step(base, mean_of(false), spec.strategy.init(base))
         return Outcome(false.encode(), codec.encode(model), made.credits)

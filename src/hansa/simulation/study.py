@@ -13,10 +13,10 @@ from hansa.core.types import BlobRef
 from hansa.learning import shards
 from hansa.learning.calls import EvaluateCall, Evaluated, Rows, TrainCall, Trained, read_answer
 from hansa.learning.examples import Examples, digest, split
-from hansa.learning.fedavg import FedAvg
 from hansa.learning.metrics import Evaluation
 from hansa.learning.normalisation import Normalisation
 from hansa.learning.schema import Numeric, Schema
+from hansa.learning.strategies.fedavg import FedAvg
 from hansa.learning.strategy import LocalTraining, derive_seed
 from hansa.model import codec
 from hansa.model.architectures import Linear, Objective, initial
