@@ -15,7 +15,8 @@ from hansa.core.types import Address, Digest, Envelope
 from hansa.identity.envelope import seal
 from hansa.identity.keys import AccountKey
 from hansa.identity.statements import UpdateStatement
-from hansa.model.update import Update, UpdateFormat
+from hansa.model.update import Update
+from hansa.model.update_format import UpdateFormat
 from hansa.node.coordinator import CoordinatorNode
 from hansa.node.records import Received
 from hansa.node.trainer import TrainerNode

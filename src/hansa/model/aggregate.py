@@ -16,10 +16,11 @@ from numpy.typing import NDArray
 from hansa.core.errors import FormatError, ProtocolError
 from hansa.core.types import Digest
 from hansa.model.layout import Layout
-from hansa.model.update import MAX_WEIGHT, SUM_LIMIT, VERSION, Scales, Update, check_scales, largest
+from hansa.model.update import MAX_WEIGHT, SUM_LIMIT, Scales, Update, check_scales, largest
 
 _HEADER = struct.Struct("<4sHHQII32s")
 _MAGIC = b"HNSA"
+_VERSION = 1
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -83,7 +84,7 @@ class Aggregate:
 
     def encode(self) -> bytes:
         """Canonical bytes: equal exactly when the aggregates are."""
-        head = _HEADER.pack(_MAGIC, VERSION, self.bits, self.weight, self.count, 0, self.layout.digest())
+        head = _HEADER.pack(_MAGIC, _VERSION, self.bits, self.weight, self.count, 0, self.layout.digest())
         return head + self.values.astype("<i8", copy=False).tobytes()
 
     @classmethod
@@ -93,7 +94,7 @@ class Aggregate:
         if len(data) != size:
             raise FormatError(f"an aggregate of {len(data)} bytes was sent where the layout needs {size}")
         magic, version, found_bits, weight, count, zero, digest = _HEADER.unpack_from(data)
-        if (magic, version, zero) != (_MAGIC, VERSION, 0):
+        if (magic, version, zero) != (_MAGIC, _VERSION, 0):
             raise FormatError("the bytes are not an aggregate of this protocol version")
         if (found_bits, digest) != (bits, layout.digest()):
             raise FormatError("the aggregate's bits or layout are not those of the round's spec")

@@ -295,7 +295,7 @@ class Node:
         """Bytes that one party may place here: two attempts at every round, and the blobs of the job itself."""
         spec, _ = await self.spec(job)
         values = 16 * spec.layout.size  # aggregate, model and what is around them
-        a_round = job.terms.max_trainers * (spec.update_format(job).size + _PAGE) + values + _PAGE
+        a_round = job.terms.max_trainers * (spec.update_format(job).limit + _PAGE) + values + _PAGE
         return 2 * job.terms.rounds * a_round + (job.terms.milestones + 2) * MAX_UPLOAD
 
     def holders(self, job: JobState) -> list[Address]:

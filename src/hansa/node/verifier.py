@@ -116,8 +116,8 @@ class VerifierNode(Hearing):
             kind = FaultKind.WRONG_AGGREGATE
             return Verdict(Judgement.WRONG, fault_digest(anchor, kind), (Fault(coordinator, kind, f"the manifest: {error}"),))
         # Before anything is fetched: what a false manifest names has no bound.
-        size = spec.update_format(job).size
-        if len(page.updates) > len(job.trainers) or any(each.statement.size != size for each in page.updates):
+        limit = spec.update_format(job).limit
+        if len(page.updates) > len(job.trainers) or any(each.statement.size > limit for each in page.updates):
             kind = FaultKind.FORGED_UPDATE
             return Verdict(Judgement.WRONG, fault_digest(anchor, kind), (Fault(coordinator, kind, "too many updates, or too large"),))
         holders += [Address(held.holder) for held in page.held]

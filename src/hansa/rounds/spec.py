@@ -13,7 +13,8 @@ from hansa.learning.schema import Schema
 from hansa.learning.strategies.fedavg import FedAvg
 from hansa.model.architectures import Architecture, Objective, check_objective, layout
 from hansa.model.layout import Layout
-from hansa.model.update import MAX_WEIGHT, Scales, UpdateFormat, check_range, uniform_scales
+from hansa.model.update import MAX_WEIGHT, Scales, check_range, uniform_scales
+from hansa.model.update_format import UpdateFormat
 from hansa.rounds.job import JobState
 
 PROTOCOL = "hansa/1"
