@@ -84,6 +84,39 @@ class Quantise:
 
 
 @dataclass(frozen=True, slots=True)
+class ErrorFeedback:
+    """What the stage `rest` loses of a float32 vector (d,) is sent later: e <- decay * e + x; send e; e <- e - what the receiver gets.
+
+    `rest` must decode to reals of the shape that it takes. The state is e, float32 (d,), followed by `rest`'s own.
+    """
+
+    rest: Stage
+    size: int
+    decay: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.decay <= 1:
+            raise FormatError(f"the decay of error feedback is 0 to 1, not {self.decay}")
+
+    def initial(self) -> State:
+        return np.zeros(self.size, np.float32), *self.rest.initial()
+
+    def encode(self, value: Value, state: State) -> Step:
+        value = checked(value, self.size, "an update")
+        if not state or getattr(state[0], "shape", None) != value.shape or state[0].dtype != np.float32:
+            raise ProtocolError(f"the state of error feedback begins with float32 of shape {value.shape}; start from initial()")
+        with np.errstate(over="ignore"):
+            due = np.float32(self.decay) * state[0] + value
+        sent, rest, measurements = self.rest.encode(due, state[1:])
+        received = self.rest.decode(sent, rest)[0]
+        return sent, ((due - received).astype(np.float32), *rest), measurements
+
+    def decode(self, value: Value, state: State) -> Step:
+        decoded, rest, measurements = self.rest.decode(value, state[1:])
+        return decoded, (*state[:1], *rest), measurements
+
+
+@dataclass(frozen=True, slots=True)
 class Chain:
     """Stages one after the other; its state is the tuple of theirs."""
 
