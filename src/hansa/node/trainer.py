@@ -18,6 +18,7 @@ from hansa.learning.calls import NeedRows, Rows, TrainCall, Trained, read_answer
 from hansa.learning.examples import Examples
 from hansa.learning.schema import Schema
 from hansa.learning.strategy import derive_seed
+from hansa.model.state import ModelState
 from hansa.model.update import Update, quantise
 from hansa.node.node import Node, Parts
 from hansa.node.records import Made, Received
@@ -77,11 +78,7 @@ class TrainerNode(Node):
 
     async def _train(self, job: JobState, duty: duties.Train) -> None:
         spec, ref = await self.spec(job)
-        state = await self.model(job, spec, duty.round)
-        call = TrainCall(
-            spec.architecture, spec.objective, spec.strategy.local, derive_seed(spec.seed, duty.round, self.account), self._kept
-        )
-        delta = await self._delta(call, state.vector)
+        delta = await self.change(job, spec, duty.round, await self.model(job, spec, duty.round))
         values, saturated = quantise(spec.layout, delta, spec.scales, spec.bits)
         if saturated:
             log.warning("update clipped", extra={"duty": duty.name, "coordinates": saturated, "of": spec.layout.size})
@@ -92,6 +89,11 @@ class TrainerNode(Node):
         said = UpdateStatement(job.id, duty.round, self.account, duty.base, blob.digest, blob.size, weight, self._digest)
         made = Made(Accepted(said, said.sign(self.parts.domain, self.parts.signer)))
         await self.book.write(*self.blobs.guard(job.id, blob, self.until(job), open=False), made)
+
+    async def change(self, job: JobState, spec: JobSpec, round: int, state: ModelState) -> np.ndarray:
+        """How this site's training changes a model, float32 (d,)."""
+        seed = derive_seed(spec.seed, round, self.account)
+        return await self._delta(TrainCall(spec.architecture, spec.objective, spec.strategy.local, seed, self._kept), state.vector)
 
     async def _delta(self, call: TrainCall, vector: np.ndarray) -> np.ndarray:
         """Local minus global, float32; rows are sent to a worker once and kept there."""
