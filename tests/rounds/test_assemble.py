@@ -11,7 +11,7 @@ from hansa.core.errors import FormatError, ProtocolError
 from hansa.core.types import Address, Digest, Wei
 from hansa.model import codec
 from hansa.model.aggregate import Aggregate
-from hansa.rounds.assemble import draft, outcome, read_update
+from hansa.rounds.assemble import Standing, draft, outcome, read_update
 from hansa.rounds.credits import credits_root
 from hansa.rounds.manifest import Accepted
 from tests.rounds.logistic import BASE, DATASET, SPEC, job, update
@@ -23,7 +23,7 @@ ACCEPTED = [accepted for accepted, _ in MADE]
 
 
 def test_the_sum_is_exact_and_the_next_model_is_the_weighted_mean_away() -> None:
-    made = outcome(SPEC, job(), BASE, ACCEPTED, BLOBS, {}, Address(C[0]))
+    made = outcome(SPEC, job(), Standing(BASE), ACCEPTED, BLOBS, Address(C[0]))
     aggregate = Aggregate.decode(made.aggregate, SPEC.layout, SPEC.scales, 16)
     assert set(aggregate.values.tolist()) == {100 - 3 * 40 + 2 * 7} and (aggregate.weight, aggregate.count) == (6, 3)
     step = np.float64(-6) * SPEC.scales[0] / 6
@@ -32,20 +32,20 @@ def test_the_sum_is_exact_and_the_next_model_is_the_weighted_mean_away() -> None
 
 def test_the_order_of_the_updates_changes_no_bit() -> None:
     made = {(one.aggregate, one.model, tuple(one.credits.items())) for one in (
-        outcome(SPEC, job(), BASE, order, BLOBS, {}, Address(C[0])) for order in permutations(ACCEPTED)
+        outcome(SPEC, job(), Standing(BASE), order, BLOBS, Address(C[0])) for order in permutations(ACCEPTED)
     )}  # fmt: skip
     assert len(made) == 1
 
 
 def test_the_round_pays_on_top_of_what_was_earned_before() -> None:
     before = {Address(T[0]): Wei(50), Address(T[3]): Wei(9)}
-    made = outcome(SPEC, job(), BASE, ACCEPTED, BLOBS, before, Address(C[0]))
+    made = outcome(SPEC, job(), Standing(BASE, before), ACCEPTED, BLOBS, Address(C[0]))
     # Milestone of 1000 over two rounds: 500, of it 50 to verifiers, 25 to the coordinator, 141 to each trainer, dust 2.
     assert made.credits == {Address(T[0]): 191, Address(T[1]): 141, Address(T[2]): 141, Address(T[3]): 9, Address(C[0]): 27}
 
 
 def test_the_draft_names_the_round_as_it_stands() -> None:
-    made = outcome(SPEC, job(), BASE, ACCEPTED, BLOBS, {}, Address(C[0]))
+    made = outcome(SPEC, job(), Standing(BASE), ACCEPTED, BLOBS, Address(C[0]))
     updates, listing, total, model = (Digest(bytes([each]) * 32) for each in range(4))
     anchor = draft(job(), made, (updates, listing, total, model), 77, 3)
     assert (anchor.job, anchor.round, anchor.attempt, anchor.base, anchor.accepted) == (7, 1, 0, job().base, 3)
@@ -55,12 +55,12 @@ def test_the_draft_names_the_round_as_it_stands() -> None:
 
 def test_a_round_without_updates_has_no_outcome() -> None:
     with pytest.raises(ProtocolError, match="no update to sum"):
-        outcome(SPEC, job(), BASE, [], BLOBS, {}, Address(C[0]))
+        outcome(SPEC, job(), Standing(BASE), [], BLOBS, Address(C[0]))
 
 
 def test_a_trainer_is_not_paid_twice_for_two_updates() -> None:
     with pytest.raises(ProtocolError, match="once"):
-        outcome(SPEC, job(), BASE, [*ACCEPTED, ACCEPTED[0]], BLOBS, {}, Address(C[0]))
+        outcome(SPEC, job(), Standing(BASE), [*ACCEPTED, ACCEPTED[0]], BLOBS, Address(C[0]))
 
 
 @pytest.mark.parametrize("other", [{"job": 8}, {"round": 2}, {"base": b"?" * 32}])

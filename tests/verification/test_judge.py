@@ -24,7 +24,7 @@ from hansa.model.architectures import Linear, Objective, initial
 from hansa.model.update import Update
 from hansa.rounds import manifest
 from hansa.rounds.anchor import Anchor, updates_root
-from hansa.rounds.assemble import draft, outcome
+from hansa.rounds.assemble import Standing, draft, outcome
 from hansa.rounds.events import Terms
 from hansa.rounds.job import JobState, Phase
 from hansa.rounds.manifest import Accepted, Credit, Held, Manifest, credit_rows
@@ -83,7 +83,8 @@ class Case:
     left: Mapping[str, bytes] = field(default_factory=dict)
 
     def verdict(self) -> Verdict:
-        return judge(SPEC, self.job, self.anchor, self.page, BASE, self.blobs, self.before, self.left, DOMAIN, lambda key: key, name)
+        before = Standing(BASE, self.before)
+        return judge(SPEC, self.job, self.anchor, self.page, before, self.blobs, self.left, DOMAIN, lambda key: key, name)
 
 
 def honest(*, keys: Sequence[AccountKey] = TRAINERS, values: Sequence[int] = (10, -20, 30), weights: Sequence[int] = (1, 1, 1)) -> Case:
@@ -100,7 +101,7 @@ def promise(ref: BlobRef, *, by: AccountKey = HOLDER, **said: object) -> Held:
 
 def present(accepted: Sequence[Accepted], blobs: dict[bytes, bytes], *, summed: Sequence[Accepted] | None = None) -> Case:
     accepted = sorted(accepted, key=lambda each: each.statement.trainer)
-    made = outcome(SPEC, JOB, BASE, summed or accepted, blobs, {}, COORDINATOR)
+    made = outcome(SPEC, JOB, Standing(BASE), summed or accepted, blobs, COORDINATOR)
     aggregate, model = unixfs.root(made.aggregate), unixfs.root(made.model)
     held = tuple(promise(ref) for ref in (*(each.ref for each in accepted), aggregate, model))
     page = Manifest(5, 1, 0, COORDINATOR, GENESIS, tuple(accepted), aggregate, model, credit_rows(made.credits), held)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
-from typing import Any
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,12 +18,12 @@ from hansa.core.errors import FormatError
 _HEADER = struct.Struct("<4sHHI")
 _MAGIC = b"HNSV"
 _VERSION = 1
-_TYPES = {4: np.dtype("<f4"), 8: np.dtype("<f8")}
+_TYPES = {4: "<f4", 8: "<f8"}
 
-Floats = NDArray[np.floating[Any]]
+_Float = TypeVar("_Float", np.float32, np.float64)
 
 
-def encode(vectors: Sequence[Floats]) -> bytes:
+def encode(vectors: Sequence[NDArray[_Float]]) -> bytes:
     """Canonical bytes of vectors (d_i,) of one type, float32 or float64; FormatError for anything else."""
     kinds = {vector.dtype.itemsize for vector in vectors if vector.dtype.kind == "f" and vector.ndim == 1}
     if len(kinds) != 1 or not kinds <= _TYPES.keys() or any(vector.dtype != vectors[0].dtype or vector.ndim != 1 for vector in vectors):
@@ -33,19 +33,21 @@ def encode(vectors: Sequence[Floats]) -> bytes:
     return head + b"".join(vector.astype(_TYPES[width], copy=False).tobytes() for vector in vectors)
 
 
-def decode(data: bytes | memoryview, like: Sequence[Floats]) -> tuple[Floats, ...]:
+def decode(data: bytes | memoryview, like: Sequence[NDArray[_Float]]) -> tuple[NDArray[_Float], ...]:
     """The vectors in these bytes, of the number, lengths and type of `like`, all finite; FormatError when they are not exactly that."""
     width = like[0].dtype.itemsize if like else 0
     lengths = [len(each) for each in like]
     head = _HEADER.pack(_MAGIC, _VERSION, width, len(like)) + struct.pack(f"<{len(like)}Q", *lengths)
     if len(data) != len(head) + width * sum(lengths) or bytes(data[: len(head)]) != head:
         raise FormatError(f"the bytes are not {len(like)} vectors of {lengths} values of {width} bytes in canonical form")
-    values = np.frombuffer(data, _TYPES[width], offset=len(head)).astype(like[0].dtype, copy=False) if like else np.empty(0)
+    if not like:
+        return ()
+    values: NDArray[_Float] = np.frombuffer(data, np.dtype(_TYPES[width]), offset=len(head)).astype(like[0].dtype, copy=False)
     if not np.isfinite(values).all():
         raise FormatError("the vectors hold values that are not finite")
-    return tuple(np.split(values, np.cumsum(lengths)[:-1])) if like else ()
+    return tuple(np.split(values, np.cumsum(lengths)[:-1]))
 
 
-def size(like: Sequence[Floats]) -> int:
+def size(like: Sequence[NDArray[_Float]]) -> int:
     """Length in bytes of the canonical form of such vectors."""
     return _HEADER.size + 8 * len(like) + sum(each.nbytes for each in like)

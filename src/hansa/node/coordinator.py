@@ -8,9 +8,8 @@ from collections.abc import Mapping, Sequence
 from hansa.core.encoding import decode, encode
 from hansa.core.errors import ProtocolError
 from hansa.core.ports import Handler
-from hansa.core.types import Address, BlobRef, Digest, Envelope, Role, Wei
+from hansa.core.types import Address, BlobRef, Digest, Envelope, Role
 from hansa.identity.statements import UpdateReceipt
-from hansa.model.state import ModelState
 from hansa.node.blobs import name_of
 from hansa.node.hearing import Hearing
 from hansa.node.intake import check_update, reached, read_submission
@@ -18,7 +17,7 @@ from hansa.node.node import LAG, Parts, model_ref
 from hansa.node.records import Absent, Drafted, Guarded, Received, Took
 from hansa.rounds import duties, manifest
 from hansa.rounds.anchor import Anchor, updates_root
-from hansa.rounds.assemble import Outcome, draft, outcome
+from hansa.rounds.assemble import Outcome, Standing, draft, outcome
 from hansa.rounds.coordinator import coordinator_duties
 from hansa.rounds.duties import Duty
 from hansa.rounds.job import JobState, Phase
@@ -131,9 +130,8 @@ class CoordinatorNode(Hearing):
             spec, _ = await self.spec(job)
             accepted = list(took.values())
             blobs = {each.statement.update: await self.blobs.own(each.ref) for each in accepted}
-            base = await self.model(job, spec, job.round)
-            before = (await self.manifest(job, job.round - 1)).credit_table() if job.round > 1 else {}
-            made = await asyncio.to_thread(self.result, spec, job, base, accepted, blobs, before)
+            before = await self.standing(job, spec)
+            made = await asyncio.to_thread(self.result, spec, job, before, accepted, blobs)
             anchor, guards = await self._publish(job, spec, accepted, blobs, made)
             now = self.job(job.id)
             still = (now.phase, now.round, now.attempt, now.base, now.coordinator)
@@ -143,12 +141,9 @@ class CoordinatorNode(Hearing):
         finally:
             del self._sums[job.id]
 
-    def result(
-        self, spec: JobSpec, job: JobState, base: ModelState, accepted: Sequence[Accepted], blobs: Mapping[bytes, bytes],
-        before: Mapping[Address, Wei],
-    ) -> Outcome:  # fmt: skip
+    def result(self, spec: JobSpec, job: JobState, before: Standing, accepted: Sequence[Accepted], blobs: Mapping[bytes, bytes]) -> Outcome:
         """What the round comes to; the one step in which a coordinator could lie (see `simulation.liar`)."""
-        return outcome(spec, job, base, accepted, blobs, before, self.account)
+        return outcome(spec, job, before, accepted, blobs, self.account)
 
     async def _publish(
         self, job: JobState, spec: JobSpec, accepted: Sequence[Accepted], blobs: Mapping[bytes, bytes], made: Outcome
@@ -166,14 +161,15 @@ class CoordinatorNode(Hearing):
         async def promised(each: Accepted) -> Held:
             return await self.blobs.place(job, each.ref, blobs[each.statement.update], others, open=False)
 
-        ((aggregate, first), (model, second)), updates = await asyncio.gather(
-            asyncio.gather(settle(made.aggregate, open=False), settle(made.model, open=True)),
-            asyncio.gather(*(promised(each) for each in accepted)),
+        new = [(made.aggregate, False), (made.model, True), *([(made.server, True)] if made.server else [])]
+        settled, updates = await asyncio.gather(
+            asyncio.gather(*(settle(data, open=open) for data, open in new)), asyncio.gather(*(promised(each) for each in accepted))
         )
+        aggregate, model, *server = (ref for ref, _ in settled)
         page = Manifest(
             job=job.id, round=job.round, attempt=job.attempt, coordinator=self.account, base=model_ref(job, spec, job.round),
             updates=tuple(accepted), aggregate=aggregate, model=model, credits=credit_rows(made.credits),
-            held=(*updates, first, second),
+            held=(*updates, *(held for _, held in settled)), server=server[0] if server else None,
         )  # fmt: skip
         listing, _ = await settle(manifest.write(page), open=True)
         roots = (updates_root(each.statement for each in accepted), Digest(listing.digest), Digest(aggregate.digest), Digest(model.digest))

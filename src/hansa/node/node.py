@@ -19,7 +19,7 @@ from hansa.core.types import Address, BlobRef, Role
 from hansa.identity.typed import Domain
 from hansa.market.claims import claim_calls
 from hansa.market.posting import Posting
-from hansa.model import codec
+from hansa.model import codec, vectors
 from hansa.model.state import ModelState
 from hansa.node.blobs import IN_MEMORY, MAX_UPLOAD, Blobs
 from hansa.node.book import Book
@@ -32,6 +32,7 @@ from hansa.node.status import Status
 from hansa.node.transactions import upkeep_call
 from hansa.rounds import duties, manifest
 from hansa.rounds.anchor import Anchor
+from hansa.rounds.assemble import Standing
 from hansa.rounds.duties import Duty
 from hansa.rounds.job import JobState, Phase
 from hansa.rounds.manifest import Manifest
@@ -310,6 +311,26 @@ class Node:
             found = codec.decode(await self.blobs.get(ref, self.holders(job)), spec.layout)
             self._models.put(ref.digest, found)
         return found
+
+    async def standing(self, job: JobState, spec: JobSpec) -> Standing:
+        """What the job's current round starts from."""
+        base = await self.model(job, spec, job.round)
+        if job.round == 1:
+            return Standing(base)
+        page = await self.manifest(job, job.round - 1)
+        return Standing(base, page.credit_table(), await self.server(job, spec, base))
+
+    async def server(self, job: JobState, spec: JobSpec, base: ModelState) -> bytes:
+        """The blob of the server's state that the current round starts from; empty when the strategy keeps none, or before round 1."""
+        like = spec.strategy.init(base)
+        ref = (await self.manifest(job, job.round - 1)).server if like and job.round > 1 else None
+        if ref is None:
+            return b""
+        if ref.size != vectors.size(like):
+            raise FormatError(
+                f"the manifest of round {job.round - 1} names a server state of {ref.size} bytes; it has {vectors.size(like)}"
+            )
+        return await self.blobs.get(ref, self.holders(job))
 
     async def manifest(self, job: JobState, number: int) -> Manifest:
         """The manifest behind final round `number`."""

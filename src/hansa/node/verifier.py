@@ -123,17 +123,17 @@ class VerifierNode(Hearing):
         holders += [Address(held.holder) for held in page.held]
         refs = [each.ref for each in page.updates]
         updates = dict(zip([ref.digest for ref in refs], await self._get_all(refs, holders), strict=True))
-        base = await self.model(job, spec, job.round)
-        before = (await self.manifest(job, job.round - 1)).credit_table() if job.round > 1 else {}
+        before = await self.standing(job, spec)
         left = {trainer: each.statement.update for (round, base_, trainer), each in self.book.left[job.id].items()
                 if (round, base_) == (job.round, job.base)}  # fmt: skip
         verdict = await asyncio.to_thread(
-            judge, spec, job, anchor, page, base, updates, before, left, self.parts.domain, self.follower.directory.account_of, _name
+            judge, spec, job, anchor, page, before, updates, left, self.parts.domain, self.follower.directory.account_of, _name
         )
         # The verifier now is a holder too: the next round, an auditor or a standby may ask it (R17).
         kept = [(BlobRef(anchor.manifest, anchor.manifest_size), True), *((ref, False) for ref in refs)]
         if verdict.judgement is Judgement.VALID:
             kept += [(BlobRef(anchor.model, anchor.model_size), True), (page.aggregate, False)]
+            kept += [(page.server, True)] if page.server else []
         await asyncio.gather(*(self.blobs.put(data) for data in await self._get_all([ref for ref, _ in kept], holders)))
         until = self.until(job)
         await self.book.write(*(guard for ref, open in kept for guard in self.blobs.guard(job.id, ref, until, open=open)))

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from hansa.core.errors import ProtocolError
 from hansa.core.types import Address, Digest, Wei
-from hansa.learning.strategy import mean_of
-from hansa.model import codec
+from hansa.learning.strategy import ServerState, mean_of
+from hansa.model import codec, vectors
 from hansa.model.aggregate import Aggregate
 from hansa.model.state import ModelState
 from hansa.model.update import Update, check_range
@@ -20,12 +20,23 @@ from hansa.rounds.spec import JobSpec
 
 
 @dataclass(frozen=True)
+class Standing:
+    """Where the last final round left a job: the model, cumulative credits, and the blob of the server's state, empty before round 1 and
+    for strategies that keep none."""
+
+    model: ModelState
+    credits: Mapping[Address, Wei] = field(default_factory=dict)
+    server: bytes = b""
+
+
+@dataclass(frozen=True)
 class Outcome:
-    """The recomputable part of a round: exact sum, next model, cumulative credits."""
+    """The recomputable part of a round: exact sum, next model, cumulative credits, the server's next state (empty when it keeps none)."""
 
     aggregate: bytes
     model: bytes
     credits: dict[Address, Wei]
+    server: bytes = b""
 
 
 def read_update(spec: JobSpec, job: JobState, accepted: Accepted, data: bytes | memoryview) -> Update:
@@ -40,18 +51,30 @@ def read_update(spec: JobSpec, job: JobState, accepted: Accepted, data: bytes | 
 
 
 def outcome(
-    spec: JobSpec, job: JobState, base: ModelState, accepted: Sequence[Accepted], blobs: Mapping[bytes, bytes],
-    before: Mapping[Address, Wei], coordinator: Address,
-) -> Outcome:  # fmt: skip
-    """Sum, step and pay one round. `before` are the credits of the previous final round; order of `accepted` does not matter."""
+    spec: JobSpec, job: JobState, before: Standing, accepted: Sequence[Accepted], blobs: Mapping[bytes, bytes], coordinator: Address
+) -> Outcome:
+    """Sum, step and pay one round; the order of `accepted` does not matter. FormatError when the server's state is not the strategy's."""
     check_range(max(len(accepted), 1), spec.max_weight, spec.bits)
     aggregate = Aggregate.of(read_update(spec, job, each, blobs[each.statement.update]) for each in accepted)
-    model, _ = spec.strategy.step(base, mean_of(aggregate), spec.strategy.init(base))
+    model, server = step(spec, before, aggregate)
     milestone, index = divmod(job.round - 1, job.rounds_per_milestone)
     price = round_price(job.nets[milestone], job.rounds_per_milestone, index)
     trainers = [each.statement.trainer for each in accepted]
     shares = earned(price, coordinator, trainers, job.terms.coordinator_bps, job.terms.verifier_bps)
-    return Outcome(aggregate.encode(), codec.encode(model), add(before, shares))
+    return Outcome(aggregate.encode(), model, add(before.credits, shares), server)
+
+
+def step(spec: JobSpec, before: Standing, aggregate: Aggregate) -> tuple[bytes, bytes]:
+    """The blobs of the next model and of the server's next state."""
+    state = server_state(spec, before)
+    model, after = spec.strategy.step(before.model, mean_of(aggregate), state)
+    return codec.encode(model), vectors.encode(after) if after else b""
+
+
+def server_state(spec: JobSpec, standing: Standing) -> ServerState:
+    """What the server starts a round with."""
+    like = spec.strategy.init(standing.model)
+    return vectors.decode(standing.server, like) if standing.server else like
 
 
 def draft(job: JobState, made: Outcome, roots: tuple[Digest, Digest, Digest, Digest], manifest_size: int, accepted: int) -> Anchor:

@@ -40,7 +40,10 @@ class Held(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One round, complete: whoever has this, the update blobs and the base model recomputes the anchor."""
+    """One round, complete: whoever has this, the update blobs and what the round before left recomputes the anchor.
+
+    `server` is what the strategy's server keeps for the next round, None when it keeps nothing.
+    """
 
     job: int
     round: int
@@ -52,6 +55,7 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     model: BlobRef
     credits: tuple[Credit, ...]
     held: tuple[Held, ...] = ()
+    server: BlobRef | None = None
 
     def credit_table(self) -> dict[Address, Wei]:
         return {Address(credit.account): Wei(int(credit.amount)) for credit in self.credits}

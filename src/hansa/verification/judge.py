@@ -9,11 +9,10 @@ from msgspec.structs import replace
 
 from hansa.core.encoding import keccak
 from hansa.core.errors import FormatError, IdentityError, ProtocolError
-from hansa.core.types import Address, Digest, Fault, FaultKind, Judgement, Verdict, Wei
+from hansa.core.types import Address, BlobRef, Digest, Fault, FaultKind, Judgement, Verdict
 from hansa.identity.typed import Domain
-from hansa.model.state import ModelState
 from hansa.rounds.anchor import Anchor, updates_root
-from hansa.rounds.assemble import outcome, read_update
+from hansa.rounds.assemble import Standing, outcome, read_update
 from hansa.rounds.credits import credits_root
 from hansa.rounds.job import JobState
 from hansa.rounds.manifest import Held, Manifest
@@ -25,12 +24,12 @@ Name = Callable[[bytes], bytes]
 
 
 def judge(
-    spec: JobSpec, job: JobState, anchor: Anchor, manifest: Manifest, base: ModelState, blobs: Mapping[bytes, bytes],
-    before: Mapping[Address, Wei], left: Mapping[str, bytes], domain: Domain, account_of: Callable[[Address], Address], name: Name,
+    spec: JobSpec, job: JobState, anchor: Anchor, manifest: Manifest, before: Standing, blobs: Mapping[bytes, bytes],
+    left: Mapping[str, bytes], domain: Domain, account_of: Callable[[Address], Address], name: Name,
 ) -> Verdict:  # fmt: skip
     """Valid when everything recomputes; wrong otherwise, with the digest that this verifier signs instead and the faults it found.
 
-    `blobs` holds every update that the manifest names, each already matched to its digest; `before` are the previous round's credits;
+    `blobs` holds every update that the manifest names, each already matched to its digest; `before` is what the previous round left;
     `left` the digests of updates that trainers left with this verifier in time: what was registered but left with nobody binds nobody.
     A fault in the set of updates leaves no anchor that all honest verifiers would compute; they then sign a digest of the first such fault.
     """
@@ -39,7 +38,7 @@ def judge(
     if found:
         first = min(found, key=lambda fault: _ORDER.index(fault.kind))
         return Verdict(Judgement.WRONG, fault_digest(anchor, first.kind), tuple(found))
-    made = outcome(spec, job, base, manifest.updates, blobs, before, coordinator)
+    made = outcome(spec, job, before, manifest.updates, blobs, coordinator)
     expected = replace(
         anchor,
         updates=updates_root(each.statement for each in manifest.updates),
@@ -57,6 +56,10 @@ def judge(
     if named != (expected.aggregate, len(made.aggregate), expected.model, expected.model_size):
         # Whoever follows the manifest would fetch, and hold, something else than what the ledger names.
         faults.append(Fault(coordinator, FaultKind.WRONG_AGGREGATE, "the manifest names another aggregate or model than the updates give"))
+    server = BlobRef(name(made.server), len(made.server)) if made.server else None
+    if manifest.server != server:
+        # Nothing on the ledger names the server's state but the manifest, whose digest is anchored: the next round starts from it.
+        faults.append(Fault(coordinator, FaultKind.WRONG_MODEL, "the manifest names another server state than the round leads to"))
     if not faults:
         return Verdict(Judgement.VALID, anchor.digest())
     digest = expected.digest() if expected != anchor else fault_digest(anchor, faults[0].kind)
@@ -92,7 +95,8 @@ def _set_faults(
             found.append(Fault(coordinator, FaultKind.FORGED_UPDATE, f"update in the name of {said.trainer}: {error}"))
     if job.premature():
         found.append(Fault(coordinator, FaultKind.OMITTED_UPDATE, "anchored while a trainer it lacks could still go to the ledger (R5)"))
-    named = {manifest.aggregate.digest, manifest.model.digest, *(accepted.statement.update for accepted in manifest.updates)}
+    new = (manifest.aggregate, manifest.model, *((manifest.server,) if manifest.server else ()))
+    named = {*(ref.digest for ref in new), *(accepted.statement.update for accepted in manifest.updates)}
     if named - {held.receipt.blob for held in manifest.held if _promised(held, job, domain, account_of)}:
         found.append(Fault(coordinator, FaultKind.UNAVAILABLE, "a blob has no second holder's promise (R17)"))
     listed = {accepted.statement.trainer for accepted in manifest.updates}
