@@ -30,6 +30,18 @@ def test_each_tensor_has_its_own_scale() -> None:
     assert dequantise(LAYOUT, values, (0.25, 0.125)).tolist() == [0.25] * 8
 
 
+@given(st.integers(0, 1 << 30), st.sampled_from([16, 32]), st.lists(st.sampled_from([1e-4, 3e-5, 1.0]), min_size=3, max_size=3))
+def test_blocks_and_stretches_of_one_scale_change_no_bit(seed: int, bits: int, scales: list[float]) -> None:
+    random = np.random.default_rng(seed)
+    layout = Layout(tuple(Tensor(name, (int(size),)) for name, size in zip("abc", random.integers(1, 12_000, 3), strict=True)))
+    delta = (random.standard_normal(layout.size) * 10 ** random.uniform(-4, 2)).astype(np.float32)
+    each = np.concatenate([np.full(tensor.size, scale) for tensor, scale in zip(layout.tensors, scales, strict=True)])
+    plain = np.rint(delta.astype(np.float64) / each)
+    values, saturated = quantise(layout, delta, tuple(scales), bits)
+    assert np.array_equal(values, np.clip(plain, -largest(bits), largest(bits)).astype(values.dtype))
+    assert saturated == np.count_nonzero(np.abs(plain) > largest(bits))
+
+
 @given(st.lists(st.floats(-4, 4, width=32), min_size=8, max_size=8), st.sampled_from([16, 32]))
 def test_the_error_is_at_most_half_a_scale(values: list[float], bits: int) -> None:
     delta, scales = np.array(values, np.float32), uniform_scales(LAYOUT, 4.0, bits)

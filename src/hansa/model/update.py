@@ -7,6 +7,7 @@ updates stays below 2^62 (R12), whatever the order.
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator
 from dataclasses import dataclass
 from hashlib import sha256
 
@@ -24,6 +25,8 @@ SUM_LIMIT = 1 << 62
 _MIN_SCALE, _MAX_SCALE = 2.0**-64, 2.0**64
 _INTEGERS: dict[int, np.dtype[np.signedinteger]] = {16: np.dtype("<i2"), 32: np.dtype("<i4")}
 
+_BLOCK = 1 << 13
+
 Scales = tuple[float, ...]
 Integers = NDArray[np.signedinteger]
 
@@ -33,6 +36,11 @@ def largest(bits: int) -> int:
     if bits not in _INTEGERS:
         raise FormatError(f"updates have 16 or 32 bits, not {bits}")
     return (1 << (bits - 1)) - 1
+
+
+def _integers(bits: int) -> np.dtype[np.signedinteger]:
+    largest(bits)
+    return _INTEGERS[bits].newbyteorder("=")
 
 
 def check_range(count: int, weight: int, bits: int) -> None:
@@ -57,15 +65,46 @@ def uniform_scales(layout: Layout, bound: float, bits: int = 16) -> Scales:
     return scales
 
 
+def rounded(layout: Layout, delta: Vector, scales: Scales, bits: int = 16) -> Iterator[tuple[slice, NDArray[np.float64], int]]:
+    """The integers of `quantise` block by block: place in the vector, integers as float64, how many of them saturated.
+
+    Blocks fit a core's cache, share one buffer that the next block overwrites, and may be changed by the caller.
+    """
+    check_scales(layout, scales)
+    if delta.dtype != np.float32 or delta.shape != (layout.size,):
+        checked(delta, layout.size, "an update")
+    limit, buffer = largest(bits), np.empty(min(layout.size, _BLOCK))
+    for start, stop, scale in _runs(layout, scales):
+        for first in range(start, stop, _BLOCK):
+            place = slice(first, min(first + _BLOCK, stop))
+            block, saturated = buffer[: place.stop - first], 0
+            np.divide(delta[place], scale, out=block, dtype=np.float64)
+            np.rint(block, out=block)
+            # A value that is not finite fails the comparison too, so ordinary blocks are read twice, not four times.
+            if not (-limit <= block.min() and block.max() <= limit):
+                checked(delta, layout.size, "an update")
+                saturated = int(np.count_nonzero(np.abs(block) > limit))
+                np.clip(block, -limit, limit, out=block)
+            yield place, block, saturated
+
+
+def _runs(layout: Layout, scales: Scales) -> list[tuple[int, int, float]]:
+    """First element, end and scale of each stretch of neighbouring tensors that have one scale."""
+    runs: list[tuple[int, int, float]] = []
+    for (_, span), scale in zip(layout.spans(), scales, strict=True):
+        if runs and runs[-1][2] == scale:
+            runs[-1] = (runs[-1][0], span.stop, scale)
+        else:
+            runs.append((span.start, span.stop, scale))
+    return runs
+
+
 def quantise(layout: Layout, delta: Vector, scales: Scales, bits: int = 16) -> tuple[Integers, int]:
     """Fixed-point form of a float32 vector (d,) and the number of coordinates that saturated; FormatError when it is not finite."""
-    check_scales(layout, scales)
-    delta, limit = checked(delta, layout.size, "an update"), largest(bits)
-    values, saturated = np.empty(layout.size, _INTEGERS[bits].newbyteorder("=")), 0
-    for (_, span), scale in zip(layout.spans(), scales, strict=True):
-        rounded = np.rint(delta[span].astype(np.float64) / scale)
-        saturated += int(np.count_nonzero(np.abs(rounded) > limit))
-        values[span] = np.clip(rounded, -limit, limit)
+    values, saturated = np.empty(layout.size, _integers(bits)), 0
+    for place, block, count in rounded(layout, delta, scales, bits):
+        values[place] = block
+        saturated += count
     return values, saturated
 
 

@@ -1,8 +1,8 @@
 """Who holds which rows of one table: iid, label skew, quantity skew, shards or natural owners, as pure functions of a seed.
 
-A partition either deals the table out, each row to exactly one client, and is then one permutation with offsets; or, with `rows` given, each
-client draws that many rows for itself, and what it holds is a function of the seed and its number alone. Either way nothing is made per
-client before it is asked for, so a million clients cost no more than the table.
+A partition either deals the table out, each row to exactly one client, and is then one permutation with offsets; or, with `rows` given,
+each client draws that many rows for itself, and what it holds is a function of the seed and its number alone. Either way nothing is made
+per client before it is asked for, so a million clients cost no more than the table.
 """
 
 from __future__ import annotations
@@ -137,7 +137,7 @@ class Dealt:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Drawn:
-    """Client c draws by the generator of (seed, c) from the table sorted by label; `starts` are where classes begin, the table's end last."""
+    """Client c draws by the generator of (seed, c) from the table sorted by label; `starts` are where classes begin, with the end last."""
 
     partition: Iid | Dirichlet | Quantity
     clients: int
@@ -180,7 +180,7 @@ def assign(
     labels: NDArray[np.int64] | NDArray[np.float32],
     owners: NDArray[np.integer] | None = None,
 ) -> Assignment:
-    """Divide a table with these labels (n,), int64 for classes, among clients; `owners` are the natural owners' numbers, from 0 without gaps.
+    """Divide a table with these labels (n,), int64 for classes, among clients; `owners` are the owners' numbers (n,), from 0 without gaps.
 
     ConfigError when the table cannot be divided so: too few rows, no classes, no owners.
     """
