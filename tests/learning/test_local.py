@@ -7,7 +7,7 @@ from hansa.core.errors import ConfigError, DataError, FormatError
 from hansa.learning.examples import Examples
 from hansa.learning.local import evaluate, make_deterministic, open_device, place, train
 from hansa.learning.strategy import LocalTraining
-from hansa.model.architectures import Architecture, Linear, Mlp, Objective, SmallCnn, initial
+from hansa.model.architectures import Architecture, Block, Cnn, Linear, Mlp, Objective, initial
 from hansa.model.state import ModelState
 
 CPU = torch.device("cpu")
@@ -57,7 +57,7 @@ CASES: list[tuple[Architecture, Objective, Examples]] = [
     (Linear(5, 3), Objective.CATEGORICAL, THREE),
     (Mlp(5, (8, 4), 1, "tanh"), Objective.BINARY, BINARY),
     (Mlp(5, (8,), 3, "gelu"), Objective.CATEGORICAL, THREE),
-    (SmallCnn(1, 4, 5, 3, (2, 3)), Objective.CATEGORICAL, Examples(np.repeat(FEATURES, 4, axis=1), THREE.labels)),
+    (Cnn(1, 4, 5, 3, (Block(2), Block(3))), Objective.CATEGORICAL, Examples(np.repeat(FEATURES, 4, axis=1), THREE.labels)),
 ]
 
 

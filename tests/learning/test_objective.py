@@ -4,10 +4,12 @@ import torch
 
 from hansa.core.errors import DataError, FormatError
 from hansa.learning.objective import correct, loss, targets
-from hansa.model.architectures import Architecture, Linear, Objective
+from hansa.model.architectures import Architecture, Linear, Objective, Transformer
 
 FEATURES = torch.linspace(-1, 1, 6).reshape(3, 2)
 CLASSES = torch.tensor([0, 1, 1])
+LANGUAGE = Transformer(context=3, width=4, heads=1, layers=1, vocabulary=5)
+TEXT = torch.tensor([[0.0, 4, 2, 1], [3, 3, 0, 2]])
 
 
 def test_targets_take_the_shape_of_the_outputs() -> None:
@@ -31,6 +33,30 @@ def test_targets_take_the_shape_of_the_outputs() -> None:
 def test_rows_that_do_not_fit_are_refused(architecture: Architecture, objective: Objective, labels: torch.Tensor, sentence: str) -> None:
     with pytest.raises(DataError, match=sentence):
         targets(architecture, objective, (FEATURES, labels))
+
+
+def test_a_tokens_target_is_its_successor() -> None:
+    wanted = targets(LANGUAGE, Objective.TOKENS, (TEXT, torch.zeros(2, dtype=torch.int64)))
+    assert wanted.tolist() == [[4, 2, 1], [3, 0, 2]] and wanted.dtype == torch.int64
+
+
+@pytest.mark.parametrize("value", [0.5, -1.0, 5.0, 1e30])
+def test_what_is_no_token_is_refused(value: float) -> None:
+    text = TEXT.clone()
+    text[1, 2] = value
+    with pytest.raises(DataError, match="token ids 0 to 4"):
+        targets(LANGUAGE, Objective.TOKENS, (text, torch.zeros(2, dtype=torch.int64)))
+
+
+def test_tokens_count_one_by_one() -> None:
+    logits = torch.randn(2, 3, 5, generator=torch.Generator().manual_seed(1))
+    wanted = logits.argmax(-1)
+    wanted[0, 0] = (wanted[0, 0] + 1) % 5
+    values = loss(Objective.TOKENS, logits, wanted, "none")
+    chances = logits.softmax(-1)
+    assert values.shape == (2, 3) and float(values[1, 2]) == pytest.approx(-float(chances[1, 2, wanted[1, 2]].log()), abs=1e-6)
+    assert float(loss(Objective.TOKENS, logits, wanted)) == pytest.approx(float(values.mean()), abs=1e-6)
+    assert int(correct(Objective.TOKENS, logits, wanted)) == 5  # type: ignore[arg-type]
 
 
 def test_an_objective_that_does_not_fit_the_model_is_refused() -> None:

@@ -12,12 +12,18 @@ from hansa.model.architectures import Architecture, Objective, check_objective, 
 def targets(architecture: Architecture, objective: Objective, rows: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
     """What the loss compares the outputs with, one number per prediction, from features (n, k) and labels (n,).
 
-    float32 (n, 1) under binary cross-entropy and squared error, int64 (n,) under cross-entropy; DataError when rows do not fit the model.
+    float32 (n, 1) under binary cross-entropy and squared error, int64 (n,) under cross-entropy, int64 (n, k - 1) for tokens: each one's
+    successor. DataError when rows do not fit the model.
     """
     check_objective(architecture, objective)
     features, labels = rows
     if features.shape[1] != inputs(architecture):
         raise DataError(f"the rows have {features.shape[1]} features, but the model takes {inputs(architecture)}")
+    if objective is Objective.TOKENS:
+        tokens = features.long()
+        if not torch.equal(tokens.to(torch.float32), features) or int(tokens.min()) < 0 or int(tokens.max()) >= outputs(architecture):
+            raise DataError(f"the rows are not token ids 0 to {outputs(architecture) - 1}; cut them from text with the model's vocabulary")
+        return tokens[:, 1:]
     if objective is Objective.SQUARED:
         if outputs(architecture) != 1 or labels.dtype != torch.float32:
             raise DataError("mean squared error needs a model with one output and numeric labels")
@@ -33,8 +39,9 @@ def loss(objective: Objective, outcome: torch.Tensor, targets: torch.Tensor, red
     match objective:
         case Objective.BINARY:
             return functional.binary_cross_entropy_with_logits(outcome, targets, reduction=reduction)
-        case Objective.CATEGORICAL:
-            return functional.cross_entropy(outcome, targets, reduction=reduction)
+        case Objective.CATEGORICAL | Objective.TOKENS:
+            value = functional.cross_entropy(outcome.flatten(0, -2), targets.flatten(), reduction=reduction)
+            return value.view(targets.shape) if reduction == "none" else value
         case Objective.SQUARED:
             return functional.mse_loss(outcome, targets, reduction=reduction)
 
@@ -43,5 +50,5 @@ def correct(objective: Objective, outcome: torch.Tensor, targets: torch.Tensor) 
     """The number of right answers, a scalar: the likeliest class, at a threshold of one half for two; None for regression."""
     if objective is Objective.SQUARED:
         return None
-    guesses = outcome.argmax(-1) if objective is Objective.CATEGORICAL else outcome > 0
+    guesses = outcome > 0 if objective is Objective.BINARY else outcome.argmax(-1)
     return (guesses == targets).sum()
