@@ -19,6 +19,8 @@ def pack(codes: Codes, width: int) -> bytes:
     """Bytes of codes (n,) below 2^width, width 1 to 16."""
     if width in (8, 16):
         return codes.astype(f"<u{width // 8}").tobytes()
+    if width == 1:
+        return np.packbits(codes.astype(np.uint8), bitorder="little").tobytes()
     if width in (2, 4):
         each = 8 // width
         padded = np.zeros(-(-codes.size // each) * each, np.uint8)
@@ -45,6 +47,8 @@ def unpack(data: bytes | memoryview, count: int, width: int) -> Codes:
         return octets
     if width == 16:
         return octets.view("<u2").astype(np.uint16, copy=False)
+    if width == 1:
+        return np.unpackbits(octets, count=count, bitorder="little")
     if width in (2, 4):
         columns = np.empty((octets.size, 8 // width), np.uint8)
         for place in range(8 // width):
