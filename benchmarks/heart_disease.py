@@ -29,8 +29,9 @@ from hansa.learning.examples import Examples, split
 from hansa.learning.local import Placed, evaluate, make_deterministic, place, train
 from hansa.learning.normalisation import Normalisation
 from hansa.learning.schema import Categorical, Numeric, Schema
-from hansa.learning.strategies.fedavg import FedAvg
-from hansa.learning.strategy import LocalTraining, derive_seed, mean_of
+from hansa.learning.site import contribute
+from hansa.learning.strategies import FedAvg
+from hansa.learning.strategy import LocalTraining, Start, derive_seed, mean_of
 from hansa.model.aggregate import Aggregate
 from hansa.model.architectures import Linear, Objective, initial
 from hansa.model.state import ModelState
@@ -122,7 +123,8 @@ def federated(sites: Sequence[Site], rate: float, seed: int, server: Server) -> 
     state = initial(MODEL, seed)
     for number in range(ROUNDS):
         seeds = [derive_seed(seed, number, site.name) for site in sites]
-        deltas = [train(MODEL, Objective.BINARY, state, site.rows, strategy.local, at)[0] for site, at in zip(sites, seeds, strict=True)]
+        made = [contribute(strategy, MODEL, Objective.BINARY, state, (), (), site.rows, at) for site, at in zip(sites, seeds, strict=True)]
+        deltas = [each.sent for each in made]
         state = server(state, deltas, weights, strategy)
     return state
 
@@ -168,8 +170,8 @@ def measure() -> list[dict[str, object]]:
     central = []
     for seed in SEEDS:
         start = initial(MODEL, seed)
-        delta, _ = train(MODEL, Objective.BINARY, start, everything, adam, derive_seed(seed, 0, "pooled"))
-        central.append(accuracy(ModelState(start.layout, start.vector + delta), pooled_test))
+        end, _ = train(MODEL, Objective.BINARY, Start(start.vector), everything, adam, derive_seed(seed, 0, "pooled"))
+        central.append(accuracy(ModelState(start.layout, end.weights), pooled_test))
     ours = [accuracy(state, pooled_test) for state in fixed]
     mean, reference = statistics.fmean(ours), statistics.fmean(central)
     apart = max(float(np.abs(a.vector - b.vector).max()) for a, b in zip(fixed, real, strict=True))

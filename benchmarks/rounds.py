@@ -34,6 +34,7 @@ from hansa.chain.embedded import Ready
 from hansa.core.encoding import encode
 from hansa.core.ports import Call, Ledger, Receipt, Signer
 from hansa.learning.calls import Rows, TrainCall
+from hansa.learning.strategies import FedAvg
 from hansa.learning.strategy import LocalTraining
 from hansa.model.architectures import Linear, Objective, initial
 from hansa.node.client import ClientNode
@@ -102,7 +103,7 @@ async def floor(folder: Path, pools: list[WorkerPool]) -> float:
     architecture, held = Linear(FEATURES, 1), rows(0)
     store, journal = LocalStore(folder / "blobs"), SqliteJournal(folder / "journal.sqlite")
     local = LocalTraining(rate=0.1, batch=8, steps=1)
-    call = encode(TrainCall(architecture, Objective.BINARY, local, 1, Rows.of("floor", held), attached=True))
+    call = encode(TrainCall(architecture, Objective.BINARY, FedAvg(local), 1, Rows.of("floor", held), attached=True))
     buffers = [initial(architecture, 7).vector.tobytes(), held.features.tobytes(), held.labels.tobytes()]
     times = []
     for _ in range(ROUNDS):

@@ -4,9 +4,11 @@ import pytest
 import torch
 
 from hansa.core.errors import ConfigError, DataError, FormatError
+from hansa.learning.calls import TrainingSummary
 from hansa.learning.examples import Examples
-from hansa.learning.local import evaluate, make_deterministic, open_device, place, train
-from hansa.learning.strategy import LocalTraining
+from hansa.learning.local import Placed, evaluate, make_deterministic, open_device, place
+from hansa.learning.local import train as train_from
+from hansa.learning.strategy import LocalTraining, Start
 from hansa.model.architectures import Architecture, Block, Cnn, Linear, Mlp, Objective, initial
 from hansa.model.state import ModelState
 
@@ -17,6 +19,14 @@ BINARY = Examples(FEATURES, (FEATURES[:, 0] + FEATURES[:, 1] > 0).astype(np.int6
 NUMBERS = Examples(FEATURES, (FEATURES @ np.array([1, -2, 0, 0.5, 0], np.float32)).astype(np.float32))
 THREE = Examples(FEATURES, np.argmax(FEATURES[:, :3], axis=1))
 ONE_STEP = LocalTraining(rate=0.5, batch=60, steps=1)
+
+
+def train(
+    architecture: Architecture, objective: Objective, state: ModelState, rows: Placed, local: LocalTraining, seed: int
+) -> tuple[np.ndarray, TrainingSummary]:
+    """The change of the weights, as most strategies send it."""
+    end, summary = train_from(architecture, objective, Start(state.vector), rows, local, seed)
+    return end.weights - state.vector, summary
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -35,6 +35,17 @@ def test_local_training_travels_as_json() -> None:
         {"optimiser": "adam", "momentum": 0.9},
         {"decay": -1.0},
         {"decay": float("inf")},
+        {"optimiser": "adamw", "momentum": 0.9},
+        {"beta1": 1.0},
+        {"beta2": -0.1},
+        {"beta2": float("nan")},
+        {"epsilon": 0.0},
+        {"epsilon": 2.0},
+        {"proximal": -1e-9},
+        {"proximal": float("nan")},
+        {"clip": -1.0},
+        {"clip": float("inf")},
+        {"warmup": -1},
     ],
 )
 def test_values_out_of_bounds_are_refused(change: dict[str, object]) -> None:

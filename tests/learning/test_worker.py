@@ -10,7 +10,9 @@ from hansa.core.errors import ConfigError, DataError, FormatError
 from hansa.learning import worker
 from hansa.learning.calls import EvaluateCall, Evaluated, LoadCall, Loaded, NeedRows, Rows, TrainCall, Trained, read_answer
 from hansa.learning.examples import Examples
-from hansa.learning.local import evaluate, place, train
+from hansa.learning.local import evaluate, place
+from hansa.learning.site import contribute
+from hansa.learning.strategies import DiLoCo, FedAvg
 from hansa.learning.strategy import LocalTraining
 from hansa.model.architectures import Linear, Objective, initial
 from hansa.runtime.workers import WorkerPool
@@ -20,7 +22,7 @@ FEATURES = RANDOM.standard_normal((50, 7)).astype(np.float32)
 EXAMPLES = Examples(FEATURES, (FEATURES[:, 0] > 0).astype(np.int64))
 MODEL = Linear(7)
 STATE = initial(MODEL, 1)
-LOCAL = LocalTraining(rate=0.1, batch=8, steps=5)
+STRATEGY = FedAvg(LocalTraining(rate=0.1, batch=8, steps=5))
 ROWS = Rows.of("site", EXAMPLES)
 CPU = torch.device("cpu")
 
@@ -43,7 +45,7 @@ def call(kind: str, struct: object, *arrays: np.ndarray) -> tuple[object, list[b
 
 
 def training(rows: Rows = ROWS, attached: bool = False) -> TrainCall:
-    return TrainCall(MODEL, Objective.BINARY, LOCAL, 3, rows, attached)
+    return TrainCall(MODEL, Objective.BINARY, STRATEGY, 3, rows, attached=attached)
 
 
 def test_rows_are_asked_for_once_and_then_kept() -> None:
@@ -51,8 +53,43 @@ def test_rows_are_asked_for_once_and_then_kept() -> None:
     attached, first = call("train", training(attached=True), STATE.vector, EXAMPLES.features, EXAMPLES.labels)
     kept, second = call("train", training(), STATE.vector)
     assert isinstance(kept, Trained) and attached == kept and first == second
-    delta, summary = train(MODEL, Objective.BINARY, STATE, place(EXAMPLES, CPU), LOCAL, 3)
-    assert first == [delta.tobytes()] and kept.summary == summary
+    made = contribute(STRATEGY, MODEL, Objective.BINARY, STATE, (), (), place(EXAMPLES, CPU), 3)
+    assert first == [made.sent.tobytes()] and kept == Trained(made.summary)
+
+
+def test_what_a_site_keeps_goes_in_and_out_with_each_call() -> None:
+    strategy = DiLoCo(LocalTraining(rate=0.1, batch=8, steps=5, optimiser="adamw"), inner="carry")
+    call("load", LoadCall(ROWS), EXAMPLES.features, EXAMPLES.labels)
+    first, buffers = call("train", TrainCall(MODEL, Objective.BINARY, strategy, 3, ROWS), STATE.vector)
+    assert isinstance(first, Trained) and first.kept == (8, 8, 1)
+    kept = tuple(np.frombuffer(buffer, np.float32) for buffer in buffers[1:])
+    again = TrainCall(MODEL, Objective.BINARY, strategy, 4, ROWS, kept=first.kept)
+    second, answers = call("train", again, STATE.vector, *kept)
+    made = contribute(strategy, MODEL, Objective.BINARY, STATE, (), kept, place(EXAMPLES, CPU), 4)
+    assert answers == [vector.tobytes() for vector in (made.sent, *made.kept)] and second == Trained(made.summary, (8, 8, 1))
+    assert answers[1] != buffers[1] and np.frombuffer(answers[3], np.float32) == [10.0]
+
+
+@pytest.mark.parametrize(
+    ("lengths", "arrays", "sentence"),
+    [
+        ({"told": (8,)}, (), "1 vectors were announced"),
+        ({"told": (8,), "kept": (8, 1)}, (STATE.vector, STATE.vector), "3 vectors were announced"),
+        ({"told": (8,)}, (STATE.vector[:7],), "beside the model have 28 bytes"),
+        ({"kept": (-1,)}, (STATE.vector[:0],), "announced"),
+        ({"kept": (1,) * 9}, (), "at most 8 vectors"),
+        ({"kept": (8, 8, 1)}, (STATE.vector, STATE.vector, STATE.vector[:1]), "moments were not made by it"),
+        ({"kept": (8, 1, 8)}, (STATE.vector, STATE.vector[:1], STATE.vector), "carried inner state"),
+    ],
+)
+def test_vectors_that_are_not_as_announced_are_refused(
+    lengths: dict[str, tuple[int, ...]], arrays: tuple[np.ndarray, ...], sentence: str
+) -> None:
+    strategy = DiLoCo(LocalTraining(rate=0.1, batch=8, steps=5, optimiser="adamw"), inner="carry")
+    call("load", LoadCall(ROWS), EXAMPLES.features, EXAMPLES.labels)
+    header = {"architecture": MODEL, "objective": Objective.BINARY, "strategy": strategy, "seed": 3, "rows": ROWS, **lengths}
+    with pytest.raises(FormatError, match=sentence):
+        call("train", header, STATE.vector, *arrays)
 
 
 def test_rows_can_be_loaded_beforehand_and_evaluated() -> None:
@@ -75,7 +112,7 @@ def test_numeric_labels_travel_as_floats() -> None:
     numbers = Examples(EXAMPLES.features, EXAMPLES.features[:, 0].copy())
     rows = Rows.of("numbers", numbers)
     assert rows.labels == "float32"
-    header = TrainCall(MODEL, Objective.SQUARED, LOCAL, 3, rows, True)
+    header = TrainCall(MODEL, Objective.SQUARED, STRATEGY, 3, rows, attached=True)
     assert isinstance(call("train", header, STATE.vector, numbers.features, numbers.labels)[0], Trained)
 
 
@@ -103,7 +140,7 @@ def test_a_model_without_vector_is_refused() -> None:
 
 
 def test_rows_of_another_model_are_a_data_error() -> None:
-    header = TrainCall(Linear(6), Objective.BINARY, LOCAL, 3, ROWS, True)
+    header = TrainCall(Linear(6), Objective.BINARY, STRATEGY, 3, ROWS, attached=True)
     with pytest.raises(DataError, match="7 features"):
         call("train", header, initial(Linear(6), 0).vector, EXAMPLES.features, EXAMPLES.labels)
 
@@ -122,5 +159,5 @@ def test_a_real_worker_process_gives_the_same_bits() -> None:
             return read_answer(need), read_answer(header), buffers
 
     need, answer, buffers = asyncio.run(run())
-    delta, summary = train(MODEL, Objective.BINARY, STATE, place(EXAMPLES, CPU), LOCAL, 3)
-    assert need == NeedRows("site") and answer == Trained(summary) and bytes(buffers[0]) == delta.tobytes()
+    made = contribute(STRATEGY, MODEL, Objective.BINARY, STATE, (), (), place(EXAMPLES, CPU), 3)
+    assert need == NeedRows("site") and answer == Trained(made.summary) and bytes(buffers[0]) == made.sent.tobytes()

@@ -8,10 +8,13 @@ import msgspec
 import numpy as np
 
 from hansa.core.encoding import decode
+from hansa.core.errors import FormatError
 from hansa.learning.examples import Examples
 from hansa.learning.metrics import Evaluation
-from hansa.learning.strategy import LocalTraining
+from hansa.learning.strategies import AnyStrategy
 from hansa.model.architectures import Architecture, Objective
+
+MAX_VECTORS = 8
 
 
 class TrainingSummary(msgspec.Struct, frozen=True):
@@ -44,14 +47,23 @@ class LoadCall(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class TrainCall(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Kind `train`: local training; buffers vector[, features, labels]; answers Trained and the delta (float32), or NeedRows."""
+    """Kind `train`: a site's part in a round; answers Trained, with what is sent and what the site keeps as buffers, or NeedRows.
+
+    Buffers: base vector, then as many vectors as `told` and `kept` have lengths (in values), then rows if `attached`.
+    """
 
     architecture: Architecture
     objective: Objective
-    local: LocalTraining
+    strategy: AnyStrategy
     seed: int
     rows: Rows
+    told: tuple[int, ...] = ()
+    kept: tuple[int, ...] = ()
     attached: bool = False
+
+    def __post_init__(self) -> None:
+        if len(self.told) > MAX_VECTORS or len(self.kept) > MAX_VECTORS:
+            raise FormatError(f"a site is told and keeps at most {MAX_VECTORS} vectors, not {len(self.told)} and {len(self.kept)}")
 
 
 class EvaluateCall(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -74,7 +86,10 @@ class Loaded(msgspec.Struct, frozen=True, tag="loaded"):
 
 
 class Trained(msgspec.Struct, frozen=True, tag="trained"):
+    """Buffers: the vector that is sent, then one for each of `kept`, with its length in values; all float32."""
+
     summary: TrainingSummary
+    kept: tuple[int, ...] = ()
 
 
 class Evaluated(msgspec.Struct, frozen=True, tag="evaluated"):

@@ -1,7 +1,7 @@
-"""Local training on torch: from a global model and a site's rows to the change of the weights, reproducible from its arguments.
+"""Local training on torch: from a start and a site's rows to the trained weights, reproducible from its arguments.
 
-One flat buffer holds the weights and one the gradients; the module's parameters are views of them. The optimiser then handles a single
-tensor, whatever the architecture, and nothing is rebuilt from call to call.
+One flat buffer holds the weights and the module's parameters are views of it, so that nothing is rebuilt from call to call. A step is
+forward, backward and the optimiser's elementwise operations on those views: gradients are neither cleared nor copied.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from hansa.learning.examples import Examples
 from hansa.learning.metrics import Evaluation
 from hansa.learning.objective import correct, loss, targets
 from hansa.learning.optimiser import Optimiser
-from hansa.learning.strategy import LocalTraining
+from hansa.learning.strategy import End, LocalTraining, Start
 from hansa.model.architectures import Architecture, Objective, build, footprint, layout
 from hansa.model.layout import Layout
 from hansa.model.state import ModelState, Vector, checked
@@ -75,18 +75,17 @@ class _Trainable:
     def __init__(self, architecture: Architecture, device: torch.device) -> None:
         self.layout: Layout = layout(architecture)
         self.module = build(architecture).to(device)
-        self.weights = torch.nn.Parameter(torch.zeros(self.layout.size, device=device))
-        self.gradient = torch.zeros(self.layout.size, device=device)
-        self.weights.grad = self.gradient
-        parameters = dict(self.module.named_parameters())
-        for tensor, span in self.layout.spans():
-            parameters[tensor.name].data = self.weights.data[span].view(tensor.shape)
-            parameters[tensor.name].grad = self.gradient[span].view(tensor.shape)
+        self.vector = torch.zeros(self.layout.size, device=device)
+        named = dict(self.module.named_parameters())
+        self.parameters = [named[tensor.name] for tensor in self.layout.tensors]
+        self.weights = [self.vector[span].view(tensor.shape) for tensor, span in self.layout.spans()]
+        for parameter, view in zip(self.parameters, self.weights, strict=True):
+            parameter.data = view
 
-    def load(self, state: ModelState) -> None:
-        if state.layout != self.layout:
-            raise DataError("the model's layout is not that of the job's architecture")
-        self.weights.data.copy_(torch.tensor(state.vector))
+    def load(self, vector: Vector) -> None:
+        if vector.shape != (self.layout.size,):
+            raise DataError(f"the model's vector has {vector.size} values, but the architecture's layout has {self.layout.size}")
+        self.vector.copy_(torch.tensor(vector))
 
 
 @lru_cache(maxsize=8)
@@ -116,26 +115,27 @@ def _batches(features: torch.Tensor, targets: torch.Tensor, local: LocalTraining
 
 
 def train(
-    architecture: Architecture, objective: Objective, state: ModelState, rows: Placed, local: LocalTraining, seed: int
-) -> tuple[Vector, TrainingSummary]:
-    """The change of the weights, float32 (d,), after local training from `state`; equal arguments give equal bits on one machine.
+    architecture: Architecture, objective: Objective, start: Start, rows: Placed, local: LocalTraining, seed: int
+) -> tuple[End, TrainingSummary]:
+    """Local training from `start`: where it ended, and what it saw; equal arguments give equal bits on one machine.
 
-    DataError when rows or labels do not fit the model, FormatError when training diverged. Not to be called from two threads at once.
+    DataError when rows, labels or weights do not fit the model, FormatError when the start's other vectors do not, or when training
+    diverged. Not to be called from two threads at once.
     """
     wanted = targets(architecture, objective, rows)
     model = _trainable(architecture, rows.features.device)
-    model.load(state)
-    optimiser = Optimiser(local, model.weights.data)
+    model.load(start.weights)
+    optimiser = Optimiser(local, model.weights, start)
     losses = []
     for features, batch in _batches(rows.features, wanted, local, seed):
         value = loss(objective, model.module(features), batch)
-        model.gradient.zero_()
-        value.backward()  # type: ignore[no-untyped-call]
-        optimiser.step(model.gradient)
+        optimiser.step(torch.autograd.grad(value, model.parameters))
         losses.append(value.detach())
-    delta = checked(model.weights.detach().cpu().numpy() - state.vector, state.layout.size, "the trained model")
+    # On a processor the array would be the model's own memory, which the next training overwrites.
+    weights = checked(np.array(model.vector.cpu().numpy()), model.layout.size, "the trained model")
     mean = _finite(float(torch.stack(losses).double().mean()))
-    return delta, TrainingSummary(len(losses), len(rows.features), mean, math.sqrt(float(np.square(delta, dtype=np.float64).sum())))
+    norm = math.sqrt(float(np.square(weights - start.weights, dtype=np.float64).sum()))
+    return End(weights, len(losses), optimiser.moments()), TrainingSummary(len(losses), len(rows.features), mean, norm)
 
 
 @torch.no_grad()
@@ -143,7 +143,9 @@ def evaluate(architecture: Architecture, objective: Objective, state: ModelState
     """Loss and right answers of a model on rows; DataError when they do not fit it, FormatError when its loss is not finite."""
     wanted = targets(architecture, objective, rows)
     model = _trainable(architecture, rows.features.device)
-    model.load(state)
+    if state.layout != model.layout:
+        raise DataError("the model's layout is not that of the job's architecture")
+    model.load(state.vector)
     total, right = 0.0, None
     size = max(1, min(_CHUNK, _VALUES // footprint(architecture)))
     for start in range(0, len(rows.features), size):

@@ -1,8 +1,9 @@
 """What a warm worker process does for a node: train and evaluate, with rows kept from call to call.
 
-A call's header is the JSON of a struct of `calls`. Its buffers are the model's vector (float32), then, when `attached`, features (float32,
-n * k) and labels (int64 or float32, n), all little-endian. Attached rows are kept under their name, so that later calls need not send
-them. A worker that does not have them, being new or another one of the pool, answers `NeedRows`: repeat the call with the rows attached.
+A call's header is the JSON of a struct of `calls`. Its buffers are the model's vector (float32), then what the struct announces, and, when
+`attached`, features (float32, n * k) and labels (int64 or float32, n), all little-endian. Attached rows are kept under their name, so that
+later calls need not send them. A worker that does not have them, being new or another one of the pool, answers `NeedRows`: repeat the call
+with the rows attached. What a site keeps between its rounds goes in and out with each call: no worker remembers it.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ from hansa.core.errors import FormatError
 from hansa.learning.calls import EvaluateCall, Evaluated, LoadCall, Loaded, NeedRows, Rows, TrainCall, Trained
 from hansa.learning.examples import Examples
 from hansa.learning.local import Placed, evaluate, make_deterministic, open_device, place, train
-from hansa.learning.strategy import LocalTraining
+from hansa.learning.site import contribute
+from hansa.learning.strategy import LocalTraining, Start
 from hansa.model.architectures import Architecture, Linear, Objective, initial, layout
 from hansa.model.state import ModelState
 
@@ -42,9 +44,8 @@ class _Worker:
         self._device = open_device(device)
         rows = place(Examples(np.zeros((2, 1), np.float32), np.array([0, 1])), self._device)
         state = initial(Linear(1), 0)
-        for optimiser in ("sgd", "adam"):
-            local = LocalTraining(rate=0.1, batch=2, steps=2, optimiser=optimiser)
-            train(Linear(1), Objective.BINARY, state, rows, local, 0)
+        for local in (LocalTraining(rate=0.1, batch=2, steps=2), LocalTraining(rate=0.1, batch=2, steps=2, optimiser="adam")):
+            train(Linear(1), Objective.BINARY, Start(state.vector), rows, local, 0)
         evaluate(Linear(1), Objective.BINARY, state, rows)
 
     def load(self, header: bytes, buffers: list[memoryview]) -> Reply:
@@ -54,23 +55,30 @@ class _Worker:
 
     def train(self, header: bytes, buffers: list[memoryview]) -> Reply:
         call = decode(header, TrainCall)
-        rows = self._rows(call, buffers)
+        lengths = (*call.told, *call.kept)
+        rows = self._rows(call, buffers[1 + len(lengths) :])
         if rows is None:
             return encode(NeedRows(call.rows.name)), []
-        state = _state(call.architecture, buffers)
-        delta, summary = train(call.architecture, call.objective, state, rows, call.local, call.seed)
-        return encode(Trained(summary)), [delta.astype("<f4", copy=False).tobytes()]
+        base = _state(call.architecture, buffers)
+        if len(buffers) < 1 + len(lengths):
+            raise FormatError(f"{len(lengths)} vectors were announced beside the model, but {len(buffers) - 1} buffers came")
+        pairs = zip(buffers[1:], lengths, strict=False)
+        vectors = tuple(_array(buffer, "<f4", length, "vectors beside the model") for buffer, length in pairs)
+        told, kept = vectors[: len(call.told)], vectors[len(call.told) :]
+        made = contribute(call.strategy, call.architecture, call.objective, base, told, kept, rows, call.seed)
+        answer = Trained(made.summary, tuple(vector.size for vector in made.kept))
+        return encode(answer), [vector.astype("<f4", copy=False).tobytes() for vector in (made.sent, *made.kept)]
 
     def evaluate(self, header: bytes, buffers: list[memoryview]) -> Reply:
         call = decode(header, EvaluateCall)
-        rows = self._rows(call, buffers)
+        rows = self._rows(call, buffers[1:])
         if rows is None:
             return encode(NeedRows(call.rows.name)), []
         return encode(Evaluated(evaluate(call.architecture, call.objective, _state(call.architecture, buffers), rows))), []
 
-    def _rows(self, call: TrainCall | EvaluateCall, buffers: list[memoryview]) -> Placed | None:
+    def _rows(self, call: TrainCall | EvaluateCall, attached: list[memoryview]) -> Placed | None:
         if call.attached:
-            self._keep(call.rows, buffers[1:])
+            self._keep(call.rows, attached)
         if call.rows in self._sets:
             self._sets.move_to_end(call.rows)
         return self._sets.get(call.rows)

@@ -93,7 +93,7 @@ class TrainerNode(Node):
     async def change(self, job: JobState, spec: JobSpec, round: int, state: ModelState) -> np.ndarray:
         """How this site's training changes a model, float32 (d,)."""
         seed = derive_seed(spec.seed, round, self.account)
-        return await self._delta(TrainCall(spec.architecture, spec.objective, spec.strategy.local, seed, self._kept), state.vector)
+        return await self._delta(TrainCall(spec.architecture, spec.objective, spec.strategy, seed, self._kept), state.vector)
 
     async def _delta(self, call: TrainCall, vector: np.ndarray) -> np.ndarray:
         """Local minus global, float32; rows are sent to a worker once and kept there."""
@@ -104,7 +104,7 @@ class TrainerNode(Node):
         answer = read_answer(header)
         if isinstance(answer, NeedRows):
             rows = [vector.tobytes(), self._rows.features.tobytes(), self._rows.labels.tobytes()]
-            call = TrainCall(call.architecture, call.objective, call.local, call.seed, call.rows, attached=True)
+            call = TrainCall(call.architecture, call.objective, call.strategy, call.seed, call.rows, attached=True)
             header, buffers = await workers.run("train", encode(call), rows, timeout=TRAIN_SECONDS)
             answer = read_answer(header)
         if not isinstance(answer, Trained):

@@ -104,7 +104,7 @@ class Comparison:
     async def _trained(self, rows: Examples, name: str) -> Evaluation:
         local = LocalTraining(rate=LOCAL.rate, batch=LOCAL.batch, epochs=LOCAL.epochs * self._rounds, momentum=LOCAL.momentum)
         call = TrainCall(
-            Linear(len(self._patients.columns)), Objective.BINARY, local, derive_seed(SEED, 0, name), _named(rows), attached=True
+            Linear(len(self._patients.columns)), Objective.BINARY, FedAvg(local), derive_seed(SEED, 0, name), _named(rows), attached=True
         )
         buffers = [self._start.vector.tobytes(), rows.features.tobytes(), rows.labels.tobytes()]
         header, answer = await self._workers.run("train", encode(call), buffers, timeout=SECONDS)

@@ -1,1 +1,14 @@
 """The strategies, one a file: each declares how sites train and how the server steps, and stands as it is in a job's specification."""
+
+from __future__ import annotations
+
+from hansa.learning.strategies.diloco import DiLoCo
+from hansa.learning.strategies.fedadagrad import FedAdagrad
+from hansa.learning.strategies.fedadam import FedAdam
+from hansa.learning.strategies.fedavg import FedAvg
+from hansa.learning.strategies.fedavgm import FedAvgM
+from hansa.learning.strategies.fedprox import FedProx
+from hansa.learning.strategies.fedyogi import FedYogi
+
+AnyStrategy = FedAvg | FedAvgM | FedProx | FedAdam | FedAdagrad | FedYogi | DiLoCo
+"""What a job may name, by the tag `type`."""

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-import numpy as np
-
-from hansa.learning.strategy import Declared, Mean, ServerState
+from hansa.core.errors import FormatError
+from hansa.learning.strategy import Declared, Mean, ServerState, moved
 from hansa.model.state import ModelState
 
 
 class FedAvg(Declared, frozen=True, tag="fedavg"):
-    """new = base + mean, in float64, rounded once to float32."""
+    """new = base + mean, in float64, rounded once to float32. FormatError for a proximal term, which makes it `FedProx`."""
+
+    def __post_init__(self) -> None:
+        if self.local.proximal:
+            raise FormatError("federated averaging trains without a proximal term; name the strategy fedprox, or set proximal to 0")
 
     def step(self, base: ModelState, mean: Mean, state: ServerState) -> tuple[ModelState, ServerState]:
-        return ModelState(base.layout, np.add(base.vector.astype(np.float64), mean.values).astype(np.float32)), state
+        return moved(base, mean.values), state
