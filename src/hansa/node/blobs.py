@@ -247,7 +247,7 @@ class Blobs:
         if job is None:
             return False
         if guarded.open:
-            return account in (*job.coordinators, *job.candidates, *job.trainers, job.client)
+            return account == job.client or job.has_member(account)
         # Not whoever stood for a seat and was not drawn, nor who lost it.
         return account in (*job.coordinators, *job.verifiers) and account not in job.removed
 
@@ -259,12 +259,13 @@ class Blobs:
         """Let go of what no job needs any longer, at `now` in seconds since 1970; the bytes freed."""
         # Pins are set here and not when a blob comes: only who deletes has to know of them, and the book knows what is to be kept.
         guards = [guarded for jobs in self._book.guarded.values() for guarded in jobs.values()]
-        wanted = {each.ref for each in guards if each.until >= now}
+        kept = {ref for job in list(self._book.kept.values()) for ref in job.values()}
+        wanted = {each.ref for each in guards if each.until >= now} | kept
         for ref in wanted - self._pinned:
             if await self._store.has(ref):
                 await self._store.pin(ref, _PIN)
                 self._pinned.add(ref)
-        for ref in {each.ref for each in guards} - wanted:
+        for ref in ({each.ref for each in guards} | self._pinned) - wanted:
             await self._store.unpin(ref, _PIN)
             self._pinned.discard(ref)
             self._recent.drop(ref.digest)

@@ -11,6 +11,7 @@ import msgspec
 
 from hansa.core.encoding import encode
 from hansa.core.ports import Journal
+from hansa.core.types import BlobRef
 from hansa.node.records import (
     Absent,
     Any,
@@ -19,6 +20,7 @@ from hansa.node.records import (
     Drafted,
     Forgotten,
     Guarded,
+    Leaving,
     Left,
     Made,
     Measured,
@@ -49,6 +51,7 @@ class Book:
         self._waiting: list[tuple[Sequence[Any], asyncio.Future[None]]] = []
         self._flush: asyncio.Task[None] | None = None
         self.made: dict[int, dict[tuple[int, bytes], Accepted]] = defaultdict(dict)
+        self.kept: dict[int, dict[tuple[int, bytes], BlobRef]] = defaultdict(dict)
         self.received: dict[int, set[tuple[int, int, str]]] = defaultdict(set)
         self.took: dict[int, dict[tuple[int, bytes], dict[str, Accepted]]] = defaultdict(lambda: defaultdict(dict))
         self.left: dict[int, dict[tuple[int, bytes, str], Accepted]] = defaultdict(dict)
@@ -61,6 +64,7 @@ class Book:
         self.measured: dict[int, dict[int, dict[int, Measured]]] = defaultdict(lambda: defaultdict(dict))
         self.shared: dict[int, set[int]] = defaultdict(set)
         self.claimed: dict[int, set[int]] = defaultdict(set)
+        self.leaving: set[int] = set()
         self.guarded: dict[bytes, dict[int, Guarded]] = defaultdict(dict)
         self.brought: dict[int, Counter[str]] = defaultdict(Counter)
         self.forgotten: set[int] = set()
@@ -106,9 +110,11 @@ class Book:
 
     def _fold(self, record: Any) -> None:
         match record:
-            case Made(accepted):
+            case Made(accepted, kept):
                 said = accepted.statement
                 self.made[said.job][(said.round, said.base)] = accepted
+                if kept is not None:
+                    self.kept[said.job][(said.round, said.base)] = kept
             case Received(receipt, coordinator):
                 self.received[receipt.job].add((receipt.round, receipt.attempt, coordinator))
             case Took(accepted):
@@ -136,6 +142,8 @@ class Book:
                 self.shared[job].add(milestone)
             case Claimed(job, milestone):
                 self.claimed[job].add(milestone)
+            case Leaving(job):
+                self.leaving.add(job)
             case Guarded(job, ref):
                 if job not in self.guarded[ref.digest]:
                     self.brought[job][record.by] += ref.size
@@ -145,8 +153,9 @@ class Book:
 
     def _forget(self, job: int) -> None:
         self.forgotten.add(job)
+        self.leaving.discard(job)
         for facts in (
-            self.made, self.received, self.took, self.left, self.absent, self.drafts, self.boxes, self.own,
+            self.made, self.kept, self.received, self.took, self.left, self.absent, self.drafts, self.boxes, self.own,
             self.contradicted, self.published, self.measured, self.shared, self.claimed,
             self.brought,
         ):  # fmt: skip
@@ -157,7 +166,9 @@ class Book:
                 del self.guarded[digest]
 
     def trainer(self, job: int) -> TrainerFacts:
-        return TrainerFacts(frozenset(self.made[job]), frozenset(self.received[job]), frozenset(self.claimed[job]))
+        return TrainerFacts(
+            frozenset(self.made[job]), frozenset(self.received[job]), frozenset(self.claimed[job]), leaving=job in self.leaving
+        )
 
     def coordinator(self, job: int) -> CoordinatorFacts:
         return CoordinatorFacts(self.took[job], self.drafts[job], self.boxes[job], frozenset(self.claimed[job]), self.absent[job])

@@ -16,9 +16,11 @@ class Record(msgspec.Struct, frozen=True, tag=True):
 
 
 class Made(Record, frozen=True):
-    """The own update of (round, base), its blob already stored: a restarted trainer resends these bytes (R1)."""
+    """The own update of (round, base), its blob already stored: a restarted trainer resends these bytes (R1). `kept` is the blob, for
+    nobody else, of what the next round's training goes on from: control variates, error feedback, layers that stay home."""
 
     accepted: Accepted
+    kept: BlobRef | None = None
 
 
 class Received(Record, frozen=True):
@@ -105,6 +107,12 @@ class Claimed(Record, frozen=True):
     milestone: int
 
 
+class Leaving(Record, frozen=True):
+    """The operator wants this trainer to give its seat in the job up."""
+
+    job: int
+
+
 class Guarded(Record, frozen=True):
     """A blob held for a job until a time in seconds since 1970, whether participants other than verifiers may read it, and who brought it
     (empty: nobody)."""
@@ -124,5 +132,5 @@ class Forgotten(Record, frozen=True):
 
 Any = (
     Made | Received | Took | Left | Absent | Drafted | Voted | Contradicted | Published | Measured | Shared | Claimed | Guarded
-    | Forgotten
+    | Forgotten | Leaving
 )  # fmt: skip
