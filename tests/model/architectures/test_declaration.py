@@ -17,6 +17,7 @@ from hansa.model.architectures import (
     Mlp,
     Objective,
     Transformer,
+    Trees,
     build,
     check_objective,
     footprint,
@@ -35,6 +36,7 @@ ALL: list[Architecture] = [
     Cnn(1, 9, 8, 3, (Block(4, kernel=5, stride=2, pool=1, groups=2), Block(6, kernel=1, groups=6)), (5, 4)),
     Transformer(context=6, width=8, heads=2, layers=2, vocabulary=11),
     Transformer(context=6, width=8, heads=2, layers=1, vocabulary=11, multiple=2, activation="swiglu", positions="rotary", tied=True),
+    Trees(5, steps=3, depth=2, outputs=2, bins=4),
 ]
 
 
@@ -97,7 +99,7 @@ def test_a_layers_values_do_not_exceed_the_footprint(architecture: Architecture)
 @pytest.mark.parametrize("architecture", ALL)
 def test_initial_values_are_seeded_and_within_fan_in(architecture: Architecture) -> None:
     state = initial(architecture, 7)
-    assert state == initial(architecture, 7) and state != initial(architecture, 8)
+    assert state == initial(architecture, 7) and (state != initial(architecture, 8)) == (not isinstance(architecture, Trees))
     for tensor in state.tensors().values():
         assert np.abs(tensor).max() <= 1
     if architecture == Linear(13):
@@ -194,6 +196,8 @@ def test_objectives_must_fit_the_outputs() -> None:
 
 
 def test_the_model_room_does_not_import_torch() -> None:
-    rooms = "model.architectures model.codec model.stages model.aggregate learning.strategies.fedavg learning.data learning.text".split()
+    rooms = (
+        "model.architectures model.codec model.stages model.aggregate learning.strategies.fedavg learning.data learning.text learning.trees"
+    ).split()
     check = f"import sys, {', '.join(f'hansa.{room}' for room in rooms)}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", check], timeout=60).returncode == 0

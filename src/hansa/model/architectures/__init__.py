@@ -20,6 +20,7 @@ from hansa.model.architectures.declaration import (
 )
 from hansa.model.architectures.dense import Linear, Mlp
 from hansa.model.architectures.transformer import Transformer
+from hansa.model.architectures.trees import Trees
 
 __all__ = [
     "MAX_SEED",
@@ -30,6 +31,7 @@ __all__ = [
     "Mlp",
     "Objective",
     "Transformer",
+    "Trees",
     "build",
     "check_objective",
     "footprint",

@@ -12,6 +12,7 @@ from hansa.core.errors import FormatError
 from hansa.model.architectures.cnn import Cnn
 from hansa.model.architectures.dense import Linear, Mlp
 from hansa.model.architectures.transformer import Transformer
+from hansa.model.architectures.trees import Trees
 from hansa.model.layout import Layout, Tensor
 from hansa.model.state import ModelState
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 MAX_SEED = 1 << 53
 """Seeds stay below 2^53, so that a spec's JSON carries them exactly."""
 
-Architecture = Linear | Mlp | Cnn | Transformer
+Architecture = Linear | Mlp | Cnn | Transformer | Trees
 
 
 class Objective(StrEnum):
@@ -109,3 +110,7 @@ def build(architecture: Architecture) -> torch.nn.Module:
             from hansa.model.modules.transformer import Decoder
 
             return Decoder(architecture)
+        case Trees():
+            from hansa.model.modules.forest import Forest
+
+            return Forest(architecture)
