@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hansa.core.errors import FormatError
-from hansa.model.vectors import decode, encode, size
+from hansa.model.vectors import decode, encode, read, size
 
 VECTORS = (np.arange(3, dtype=np.float64), np.array([-1.5, 2.0**-40]))
 BYTES = encode(VECTORS)
@@ -49,3 +49,16 @@ def test_a_changed_byte_is_refused_or_seen(place: int, change: int) -> None:
 def test_values_that_are_not_finite_are_refused(value: float) -> None:
     with pytest.raises(FormatError, match="finite"):
         decode(encode((np.array([value]),)), (np.zeros(1),))
+
+
+def test_own_vectors_are_read_without_knowing_their_shapes() -> None:
+    vectors = tuple(each.astype(np.float32) for each in VECTORS)
+    assert [each.tolist() for each in read(encode(vectors))] == [each.tolist() for each in vectors]
+
+
+@pytest.mark.parametrize(
+    "data", [b"", BYTES[:11], BYTES[:14], BYTES, encode((np.zeros(2, np.float32),))[:-1], b"HNSV\1\0\4\0\1\0\0\0" + b"\xff" * 8]
+)
+def test_damaged_own_vectors_are_refused(data: bytes) -> None:
+    with pytest.raises(FormatError):
+        read(data)

@@ -48,6 +48,19 @@ def decode(data: bytes | memoryview, like: Sequence[NDArray[_Float]]) -> tuple[N
     return tuple(np.split(values, np.cumsum(lengths)[:-1]))
 
 
+def read(data: bytes | memoryview) -> tuple[NDArray[np.float32], ...]:
+    """Float32 vectors that this program itself has written, of whatever number and lengths; FormatError when they are damaged."""
+    if len(data) < _HEADER.size:
+        raise FormatError(f"{len(data)} bytes are too few for vectors")
+    _, _, _, count = _HEADER.unpack_from(data)
+    if len(data) < _HEADER.size + 8 * count:
+        raise FormatError(f"{len(data)} bytes are too few for {count} vectors")
+    lengths = struct.unpack_from(f"<{count}Q", data, _HEADER.size)
+    if sum(lengths) > len(data) // 4:
+        raise FormatError(f"{len(data)} bytes are too few for vectors of {lengths} values")
+    return decode(data, [np.empty(length, np.float32) for length in lengths])
+
+
 def size(like: Sequence[NDArray[_Float]]) -> int:
     """Length in bytes of the canonical form of such vectors."""
     return _HEADER.size + 8 * len(like) + sum(each.nbytes for each in like)
