@@ -22,6 +22,20 @@ contract Cohort is Verdicts {
         return _groups[job].members[account];
     }
 
+    /// @notice Whether a trainer takes part in what was opened last: seated before it, and not left before it.
+    function takesPart(uint256 job, address account) external view returns (bool) {
+        Group storage g = _groups[job];
+        Member storage member = g.members[account];
+        bool left = member.last != 0 && member.last < g.openings;
+        return member.role == TRAINER && member.first <= g.openings && !left;
+    }
+
+    /// @notice How many trainers are seated now, and how many have left since the last opening that take part in it.
+    function attendance(uint256 job) external view returns (uint16 seated, uint16 leavers) {
+        Group storage g = _groups[job];
+        return (g.trainers, g.leavers);
+    }
+
     /// @notice Phase, numbers and client of a job's cohort.
     function groupOf(uint256 job)
         external

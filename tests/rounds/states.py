@@ -74,16 +74,20 @@ def challenged(at: int = 130) -> JobState:
     return after(anchored(), facts.Challenged(job=JOB, at=at, round=1, attempt=0, challenger=V[0], voids_at=at + TERMS.window))
 
 
-def finalised(rounds: int = 1, state: JobState | None = None) -> JobState:
-    """`rounds` rounds final, anchored twenty seconds after they opened and final ten later; the next one is open."""
+def finalised(rounds: int = 1, state: JobState | None = None, attempts: tuple[int, ...] = ()) -> JobState:
+    """`rounds` rounds final, anchored twenty seconds after they opened and final ten later; the next one is open.
+
+    `attempts` are the numbers under which the rounds that follow are opened, 0 when not given.
+    """
     state = state or running()
-    for _ in range(rounds):
+    for place in range(rounds):
         at = state.since + 20
         state = anchored(state, at)
         final = facts.RoundFinalised(job=JOB, at=at + 10, round=state.round, attempt=state.attempt, by_time=False, seats=3)
         state = after(state, final)
         if state.round < state.terms.rounds:
-            state = after(state, round_opened(state, state.round + 1, 0, at + 10))
+            attempt = attempts[place] if attempts else 0
+            state = after(state, round_opened(state, state.round + 1, attempt, at + 10))
     return state
 
 

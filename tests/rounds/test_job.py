@@ -138,6 +138,80 @@ def test_settlement_acceptance_and_the_end() -> None:
     assert state.phase is Phase.CLOSED and state.released == (T[0],)
 
 
+def left(account: str, at: int = 110) -> facts.Left:
+    return facts.Left(job=JOB, at=at, account=account)
+
+
+def joined(account: str, at: int = 110) -> facts.Enrolled:
+    return facts.Enrolled(job=JOB, at=at, account=account, role=1)
+
+
+def test_joining_and_leaving_count_from_the_next_opening_on() -> None:
+    state = after(running(max_trainers=5), joined(OUTSIDER), left(T[0]))
+    assert state.trainers == tuple(T) and state.joined == (OUTSIDER,) and state.left == (T[0],)
+    assert state.present == (*T[1:], OUTSIDER) and state.registered_now() == {}
+    following = finalised(1, state)
+    assert following.trainers == (*T[1:], OUTSIDER) and following.joined == ()
+    assert following.members(1) == tuple(T) and following.members(2) == following.trainers and following.members(3) == ()
+
+
+def test_a_takeover_changes_nothing_of_who_takes_part() -> None:
+    state = after(running(max_trainers=5), joined(OUTSIDER), left(T[0]))
+    later = after(state, round_opened(state, 1, 0, 190, C[1]))
+    assert (later.trainers, later.joined) == (tuple(T), (OUTSIDER,))
+
+
+@pytest.mark.parametrize("kind", [facts.Condemned, facts.Lapsed, facts.Voided])
+def test_another_attempt_goes_on_with_who_is_seated(kind: type[facts.AnchorFell]) -> None:
+    state = after(anchored(running(max_trainers=5)), joined(OUTSIDER), left(T[0]), fell(kind, 200))
+    assert after(state, round_opened(state, 1, 1, 200, C[1])).trainers == (*T[1:], OUTSIDER)
+
+
+def test_r7_a_round_that_later_proof_undid_goes_on_with_who_is_seated() -> None:
+    state = after(finalised(2), left(T[3]), fell(facts.Condemned, 210))
+    again = after(state, round_opened(state, 1, 1, 210, C[1]))
+    assert again.trainers == tuple(T[:3]) and again.members(1) == tuple(T[:3])
+    # An attempt number is never used again, though the third round was opened and never anchored.
+    assert again.attempts == (2, 1, 1)
+    rerun = finalised(2, after(state, round_opened(state, 1, 1, 210, C[1])), attempts=(1, 1))
+    with pytest.raises(ProtocolError):
+        after(rerun, facts.RoundFinalised(job=JOB, round=3, attempt=0, by_time=False, seats=3))
+    assert (rerun.round, rerun.attempt, rerun.attempts) == (3, 1, (2, 2, 2))
+
+
+def test_a_newcomer_that_leaves_before_its_first_round_was_never_there() -> None:
+    state = after(running(max_trainers=5), joined(OUTSIDER), left(OUTSIDER))
+    assert state.present == tuple(T) and finalised(1, state).trainers == tuple(T) and state.has_member(OUTSIDER)
+
+
+def test_an_anchor_is_measured_by_who_takes_part_and_not_by_who_is_seated() -> None:
+    state = after(running(max_trainers=5), left(T[0]))
+    fact = facts.RoundAnchored(job=JOB, round=1, coordinator=C[0], anchor=anchor(state, accepted=3), anchored_at=149)
+    assert after(state, fact).premature()
+    newcomer = after(running(max_trainers=5), joined(OUTSIDER))
+    whole = replace(fact, anchor=anchor(newcomer, accepted=4))
+    assert not after(newcomer, whole).premature() and not after(anchored(running(max_trainers=5)), joined(OUTSIDER)).premature()
+
+
+def test_a_round_that_was_opened_with_too_few_is_opened_anew_as_soon_as_there_are_enough() -> None:
+    state = finalised(1, after(running(), left(T[0]), left(T[1])))
+    assert state.trainers == tuple(T[2:]) and state.deserted and state.regroup_from() is None
+    enough = after(state, joined(OUTSIDER, 500))
+    assert enough.regroup_from() == 500
+    again = after(enough, round_opened(enough, 2, 1, 510))
+    assert again.trainers == (*T[2:], OUTSIDER) and not again.deserted and again.attempts == (1, 2)
+
+
+def test_a_round_that_trainers_left_keeps_its_patience_for_what_they_delivered() -> None:
+    state = after(running(max_trainers=5), left(T[0]), left(T[1]), joined(OUTSIDER))
+    assert state.deserted and state.regroup_from() == 100 + TERMS.patience
+    assert not after(running(max_trainers=5), left(T[0]), joined(OUTSIDER)).deserted
+
+
+def test_trainers_come_as_long_as_a_whole_patience_is_left() -> None:
+    assert enrolled().enrol_until() == TERMS.enrol_by and running().enrol_until() == TERMS.deadline - TERMS.patience
+
+
 def gaps() -> list[tuple[str, JobState, LedgerEvent]]:
     open_now, judged, two = running(), anchored(), finalised(2)
     settled = facts.MilestoneSettled(job=JOB, milestone=0, net=1, credits=b"", model=b"")
@@ -145,7 +219,17 @@ def gaps() -> list[tuple[str, JobState, LedgerEvent]]:
     fact = facts.RoundAnchored(job=JOB, round=1, coordinator=C[0], anchor=anchor(open_now), anchored_at=120)
     return [
         ("another job", open_now, facts.JobClosed(job=8, reason=1)),
-        ("enrolment after the start", open_now, facts.Enrolled(job=JOB, account=OUTSIDER, role=1)),
+        ("a coordinator's enrolment after the start", open_now, facts.Enrolled(job=JOB, account=OUTSIDER, role=2)),
+        ("enrolment after the end", closed, facts.Enrolled(job=JOB, account=OUTSIDER, role=1)),
+        ("a trainer that comes twice", open_now, facts.Enrolled(job=JOB, account=T[0], role=1)),
+        ("a trainer that comes back", after(open_now, left(T[0])), facts.Enrolled(job=JOB, account=T[0], role=1)),
+        ("a stranger that leaves", open_now, left(OUTSIDER)),
+        ("a coordinator that leaves", open_now, left(C[0])),
+        ("a trainer that leaves twice", after(open_now, left(T[0])), left(T[0])),
+        ("a trainer that leaves before the start", enrolled(), left(T[0])),
+        ("a trainer that leaves after the end", closed, left(T[0])),
+        ("an attempt that was skipped", judged, round_opened(judged, 1, 2, 200)),
+        ("a regrouping for nobody", after(open_now, left(T[0]), left(T[1])), round_opened(open_now, 1, 1, 200)),
         ("a role nobody knows", opened(), facts.Enrolled(job=JOB, account=OUTSIDER, role=9)),
         ("a round before the seats", enrolled(), round_opened(enrolled(), 1, 0, 100)),
         ("the same anchor twice", judged, fact),

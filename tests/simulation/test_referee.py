@@ -231,7 +231,8 @@ def test_r7_a_final_round_falls_inside_its_window_with_all_that_followed() -> No
     court.to(15)
     court.referee.condemn("anyone", first, b"w" * 32, votes(first, "ww-"))
     assert (court.job.round, court.job.attempt, court.job.final, court.job.base) == (1, 1, (), court.terms.genesis)
-    assert court.purse.credit[V[2]] == 500 and court.purse.credit["anyone"] == 2_000 and court.purse.conserved()
+    # Nobody challenged the first anchor: the finder's share burns, whoever sends the call.
+    assert court.purse.credit[V[2]] == 500 and court.purse.credit["anyone"] == 0 and court.purse.conserved()
 
 
 def test_r7_after_its_window_a_final_round_stands_for_good() -> None:

@@ -31,6 +31,8 @@ abstract contract Enrolment is ReentrancyGuard {
     struct Member {
         uint8 role; // 0 none
         uint16 index; // place in the order of its role; a verifier below Terms.verifiers is seated
+        uint32 first; // a trainer takes part in the openings from this one on,
+        uint32 last; // up to this one: zero while it is seated
         bool revealed;
         bool out; // proven at fault or short of stake: no longer counted
         bytes32 commitment;
@@ -39,7 +41,9 @@ abstract contract Enrolment is ReentrancyGuard {
     struct Group {
         Phase phase;
         bool drawn; // seats were drawn, so who did not reveal pays
-        uint16 trainers;
+        uint16 trainers; // seated now
+        uint16 leavers; // of those who take part in the last opening
+        uint32 openings; // of rounds and attempts so far
         uint8 revealed;
         bytes32 mix; // all revealed values
         address client;
@@ -59,6 +63,7 @@ abstract contract Enrolment is ReentrancyGuard {
 
     event LedgerSet(address indexed ledger);
     event Enrolled(uint256 indexed job, address indexed account, uint8 indexed role, uint16 index, bytes32 commitment);
+    event Left(uint256 indexed job, address indexed account);
     event Revealed(uint256 indexed job, address indexed account, bytes32 value);
     event Seated(uint256 indexed job, address[] verifiers, address[] coordinators, uint16 trainers);
     event Penalised(uint256 indexed job, address indexed account, uint8 role, uint256 amount, bool out);
@@ -73,6 +78,7 @@ abstract contract Enrolment is ReentrancyGuard {
     error RoleRefused(address account, uint8 role);
     error AlreadyEnrolled(address account, uint8 role);
     error NotEnrolled(address account);
+    error NotSeated(address account);
     error RoleFull(uint8 role, uint256 max);
     error CommitmentMismatch(address account);
     error NothingToReveal(address account);
@@ -104,13 +110,15 @@ abstract contract Enrolment is ReentrancyGuard {
         emit LedgerSet(ledger_);
     }
 
-    /// @notice Takes a role in a job and locks its stake. `commitment` is a verifier's share of the beacon,
-    /// keccak256(abi.encode(chainid, this, job, account, value, salt)), zero for the other roles. Reverts with
-    /// WrongPhase, TooLate, RoleRefused, AlreadyEnrolled, RoleFull, CommitmentMismatch or the vault's errors.
+    /// @notice Takes a role in a job and locks its stake; a trainer also while the job runs, for the openings to come.
+    /// `commitment` is a verifier's share of the beacon, keccak256(abi.encode(chainid, this, job, account, value, salt)),
+    /// zero for the other roles. Reverts with WrongPhase, TooLate, RoleRefused, AlreadyEnrolled, RoleFull,
+    /// CommitmentMismatch or the vault's errors.
     function enrol(uint256 job, uint8 role, bytes32 commitment) external nonReentrant {
         uint40 time = clock.tick();
-        Group storage g = _inPhase(job, Phase.Enrolling);
-        if (time >= g.terms.enrolBy) revert TooLate(time, g.terms.enrolBy);
+        Group storage g = _groups[job];
+        uint40 until = _enrolUntil(job, g, role);
+        if (time >= until) revert TooLate(time, until);
         if (role == 0 || role > VERIFIER) revert UnknownRole(role);
         address account = registry.accountOf(msg.sender);
         if (!registry.hasRole(account, role)) revert RoleRefused(account, role);
@@ -118,10 +126,25 @@ abstract contract Enrolment is ReentrancyGuard {
         if (member.role != 0) revert AlreadyEnrolled(account, member.role);
         if ((role == VERIFIER) == (commitment == bytes32(0))) revert CommitmentMismatch(account);
         uint16 index = _place(g, role, account);
-        g.members[account] = Member(role, index, false, false, commitment);
+        g.members[account] = Member(role, index, g.openings + 1, 0, false, false, commitment);
         emit Enrolled(job, account, role, index, commitment);
         uint256 amount = _stakeOf(g, role);
         if (amount > 0) vault.lock(account, claimOf(job, account), amount, g.terms.finality());
+    }
+
+    /// @notice A trainer gives its seat up while the job runs: it takes part in what is open now and in nothing that is
+    /// opened later. No rule touches a trainer's stake, so its lock goes back at once. Reverts with WrongPhase, NotSeated.
+    function leaveJob(uint256 job) external nonReentrant {
+        clock.tick();
+        Group storage g = _inPhase(job, Phase.Seated);
+        address account = registry.accountOf(msg.sender);
+        Member storage member = g.members[account];
+        if (member.role != TRAINER || member.last != 0) revert NotSeated(account);
+        member.last = g.openings;
+        g.trainers--;
+        if (member.first <= g.openings) g.leavers++;
+        emit Left(job, account);
+        emit MemberReleased(job, account, vault.release(claimOf(job, account)));
     }
 
     /// @notice A verifier candidate opens its commitment, between `enrolBy` and `revealBy`, when there are more
@@ -196,6 +219,15 @@ abstract contract Enrolment is ReentrancyGuard {
         emit Seated(job, seatsOf(job), g.coordinators, trainers);
     }
 
+    /// @notice Counts a new opening, of a round or of another attempt at one; answers how many trainers take part in it:
+    /// all who are seated now. Ledger only.
+    function muster(uint256 job) external onlyLedger returns (uint16 trainers) {
+        Group storage g = _groups[job];
+        g.openings++;
+        g.leavers = 0;
+        return g.trainers;
+    }
+
     /// @notice Ends an enrolment that brought too few together. Ledger only. Reverts with TooEarly, EnoughEnrolled.
     function cancel(uint256 job, uint40 time) external onlyLedger {
         Group storage g = _inPhase(job, Phase.Enrolling);
@@ -256,6 +288,13 @@ abstract contract Enrolment is ReentrancyGuard {
         if (list.length == max) revert RoleFull(role, max);
         index = uint16(list.length);
         list.push(account);
+    }
+
+    /// @dev Trainers come while the job runs too, as long as what is opened then has time for one patience.
+    function _enrolUntil(uint256 job, Group storage g, uint8 role) private view returns (uint40) {
+        if (g.phase == Phase.Enrolling) return g.terms.enrolBy;
+        if (g.phase != Phase.Seated || role != TRAINER) revert WrongPhase(job, g.phase);
+        return g.terms.deadline - g.terms.patience;
     }
 
     /// @dev Seats are the first places of a Fisher-Yates shuffle of those who revealed; at most MAX_CANDIDATES steps.

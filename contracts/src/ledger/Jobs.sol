@@ -91,9 +91,7 @@ abstract contract Jobs is Purse {
         if (time >= j.terms.deadline) revert TooLate(time, j.terms.deadline);
         j.phase = JobPhase.Running;
         j.round = 1;
-        uint16 trainers = cohort.seat(job, time, _account() == j.client);
-        j.trainers = trainers;
-        emit JobStarted(job, trainers, j.model);
+        emit JobStarted(job, cohort.seat(job, time, _account() == j.client), j.model);
         _openRound(job, j, time);
     }
 
@@ -132,13 +130,13 @@ abstract contract Jobs is Purse {
         if (time >= until) revert TooLate(time, until);
     }
 
-    /// @dev Opens the current round under a new attempt number.
+    /// @dev Opens the current round under a new attempt number, with the trainers that are seated now.
     function _openRound(uint256 job, Job storage j, uint40 time) internal {
-        uint32 round = j.round;
-        // An attempt number of a round is never used again, not even after later proof undid the round, so a
-        // signature about one anchor can never be read as one about another.
-        j.attempt = j.rounds[round].anchoredAt == 0 ? 0 : j.rounds[round].attempt + 1;
+        // An attempt number of a round is never used again, anchored or not, not even after later proof undid the round:
+        // so no signature, receipt or registration of one opening can be read as one of another.
+        j.attempt = j.rounds[j.round].openings++;
         j.roundPhase = RoundPhase.Open;
+        j.trainers = cohort.muster(job);
         _begin(job, j, time);
     }
 

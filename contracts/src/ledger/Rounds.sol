@@ -12,7 +12,6 @@ abstract contract Rounds is Jobs {
     uint256 public constant LAPSE_BPS = 5_000;
     /// @notice A coordinator that is taken over loses this share of its stake.
     uint256 public constant LATE_BPS = 1_000;
-    uint8 private constant TRAINER = 1;
     uint8 private constant COORDINATOR = 2;
 
     event UpdateRegistered(
@@ -66,6 +65,8 @@ abstract contract Rounds is Jobs {
     error EmptyDigest();
     error UnknownAnchor(bytes32 digest);
     error TooFewVerdicts(uint256 have, uint256 seats);
+    error EnoughTrainers(uint256 seated, uint256 quorum);
+    error TooFewTrainers(uint256 seated, uint256 quorum);
 
     /// @notice A trainer that got no receipt puts its update's digest on record while the round is open (R5); once per
     /// attempt. Reverts with WrongRound, WrongRoundPhase, NotTrainer, AlreadyRegistered.
@@ -75,7 +76,7 @@ abstract contract Rounds is Jobs {
         if (round != j.round) revert WrongRound(round, j.attempt, j.round, j.attempt);
         if (update == bytes32(0)) revert EmptyDigest();
         address account = _account();
-        if (cohort.memberOf(job, account).role != TRAINER) revert NotTrainer(account);
+        if (!cohort.takesPart(job, account)) revert NotTrainer(account);
         bytes32 slot = keccak256(abi.encode(round, j.attempt, account));
         if (j.registered[slot]) revert AlreadyRegistered(account, round, j.attempt);
         j.registered[slot] = true;
@@ -92,7 +93,7 @@ abstract contract Rounds is Jobs {
         if (_coordinator(a.job, j) != account) revert NotCoordinator(account);
         _checkAnchor(j, a);
         bytes32 digest = keccak256(abi.encode(a));
-        j.rounds[a.round] = Round(digest, time, a.attempt, j.coordinator, 0, 0, address(0));
+        j.rounds[a.round] = Round(digest, time, a.attempt, a.attempt + 1, j.coordinator, 0, 0, address(0));
         j.roundPhase = RoundPhase.Anchored;
         emit RoundAnchored(a.job, a.round, account, digest, a, time, time + j.terms.window);
     }
@@ -149,8 +150,9 @@ abstract contract Rounds is Jobs {
     }
 
     /// @notice Anyone, with wrong verdicts of two thirds of the seats that name the same other digest: the coordinator
-    /// loses its whole stake, bonds go back. A final round can be condemned until its window ends; that undoes it and
-    /// every later round. Reverts with UnknownAnchor, TooLate, TooFewVerdicts, BadSignature.
+    /// loses its whole stake, bonds go back; the finder's share is the challenger's and burns without one, for the
+    /// caller may be the liar. A final round can be condemned until its window ends; that undoes it and every later
+    /// round. Reverts with UnknownAnchor, TooLate, TooFewVerdicts, BadSignature.
     function condemn(Anchor calldata a, bytes32 digest, uint8[] calldata seats, bytes[] calldata signatures)
         external
         nonReentrant
@@ -179,7 +181,9 @@ abstract contract Rounds is Jobs {
     }
 
     /// @notice Another enrolled coordinator takes an open round over once the current one's patience is spent; the late
-    /// one loses a tenth of its stake. Reverts with NotCoordinator, TooEarly, TooLate, WrongRoundPhase.
+    /// one loses a tenth of its stake, unless too few of the round's trainers are still seated for it to end: then
+    /// nobody was late. Reverts with NotCoordinator, TooEarly, TooLate, WrongRoundPhase, or EnoughTrainers when
+    /// `regroup` is the way on.
     function takeover(uint256 job) external nonReentrant {
         uint40 time = _tick();
         Job storage j = _open(job);
@@ -189,10 +193,27 @@ abstract contract Rounds is Jobs {
         Enrolment.Member memory member = cohort.memberOf(job, account);
         if (member.role != COORDINATOR || member.out || account == late) revert NotCoordinator(account);
         _checkFrom(time, j.openedAt + j.terms.patience);
+        (bool deserted, uint256 seated) = _attendance(job, j);
+        if (deserted && seated >= j.terms.quorum) revert EnoughTrainers(seated, j.terms.quorum);
         j.coordinator = uint8(member.index);
         emit CoordinatorReplaced(job, j.round, late, account);
         _begin(job, j, time);
-        _penalise(job, late, LATE_BPS, address(0));
+        if (!deserted) _penalise(job, late, LATE_BPS, address(0));
+    }
+
+    /// @notice Anyone opens a round anew, under the next attempt and with all who are seated now, when fewer of its
+    /// trainers than the quorum are still seated and a quorum is seated again: at once if it was opened with fewer, from
+    /// the end of its patience on if they left since (what they delivered may still make it). Reverts with
+    /// WrongRoundPhase, TooLate, EnoughTrainers, TooFewTrainers, TooEarly.
+    function regroup(uint256 job) external nonReentrant {
+        uint40 time = _tick();
+        Job storage j = _open(job);
+        _checkUntil(time, j.terms.deadline);
+        (bool deserted, uint256 seated) = _attendance(job, j);
+        if (!deserted) revert EnoughTrainers(seated, j.terms.quorum);
+        if (seated < j.terms.quorum) revert TooFewTrainers(seated, j.terms.quorum);
+        if (j.trainers >= j.terms.quorum) _checkFrom(time, j.openedAt + j.terms.patience);
+        _openRound(job, j, time);
     }
 
     /// @dev The rounds of one milestone.
@@ -248,14 +269,20 @@ abstract contract Rounds is Jobs {
     }
 
     function _undo(Job storage j, Round storage r, Anchor calldata a, uint40 time) private {
-        address finder = r.challenger == address(0) ? _account() : r.challenger;
         address coordinator = _anchoredBy(a.job, r);
         if (j.roundPhase == RoundPhase.Challenged) _returnBond(a.job, j);
         j.round = a.round;
         j.model = a.base;
-        _penalise(a.job, coordinator, 10_000, finder);
+        _penalise(a.job, coordinator, 10_000, r.challenger);
         if (_coordinator(a.job, j) == coordinator) _replace(a.job, j);
         _openRound(a.job, j, time);
+    }
+
+    /// @dev Whether fewer of the current attempt's trainers than the quorum are still seated; how many are seated in all.
+    function _attendance(uint256 job, Job storage j) private view returns (bool deserted, uint256 seated) {
+        uint256 leavers;
+        (seated, leavers) = cohort.attendance(job);
+        deserted = j.trainers < j.terms.quorum + leavers;
     }
 
     function _tally(

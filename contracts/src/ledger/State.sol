@@ -35,6 +35,7 @@ struct Round {
     bytes32 anchor;
     uint40 anchoredAt;
     uint32 attempt;
+    uint32 openings; // attempts opened so far, anchored or not
     uint8 coordinator; // index of the one that anchored
     uint32 seats; // bitmap of the seats paid for this round
     uint40 challengedAt;
@@ -69,7 +70,7 @@ struct Job {
     uint40 openedAt; // when the current coordinator's patience began
     uint8 coordinator; // index in the cohort
     uint8 settled; // milestones settled
-    uint16 trainers;
+    uint16 trainers; // that take part in the current attempt
     address client;
     bytes32 model; // digest of the current model
     bytes32 credits; // root that claims are proven against

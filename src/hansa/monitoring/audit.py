@@ -129,7 +129,7 @@ def _signatures(job: JobState, number: int, page: Manifest, domain: Domain, acco
             wrong.append(said.trainer)
             continue
         right = (said.job, said.round, said.base) == (job.id, number, page.base.digest)
-        if signer != said.trainer or said.trainer not in job.trainers or not right:
+        if signer != said.trainer or said.trainer not in job.members(number) or not right:
             wrong.append(said.trainer)
     return [Finding(f"the {len(page.updates)} updates of round {number} are signed by seated trainers", not wrong, ", ".join(wrong))]
 

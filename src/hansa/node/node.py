@@ -27,7 +27,7 @@ from hansa.node.executor import Executor
 from hansa.node.follower import Follower
 from hansa.node.obligations import Enrol, Expose, Tick, exposure, exposures, ticks
 from hansa.node.recent import Recent
-from hansa.node.records import Claimed, Forgotten
+from hansa.node.records import Claimed, Forgotten, Leaving
 from hansa.node.status import Status
 from hansa.node.transactions import upkeep_call
 from hansa.rounds import duties, manifest
@@ -178,8 +178,7 @@ class Node:
         """Past every dispute, and this account has its stake and its money."""
         if job.phase is not Phase.CLOSED or self.parts.clock.now() <= self.until(job):
             return False
-        seated = self.account in (*job.trainers, *job.coordinators, *job.candidates)
-        return not seated or not parting(job, self.account, frozenset(self.book.claimed.get(job.id, ())))
+        return not job.has_member(self.account) or not parting(job, self.account, frozenset(self.book.claimed.get(job.id, ())))
 
     async def _due(self) -> list[Duty]:
         if self._max_gap is None:
@@ -211,12 +210,13 @@ class Node:
         self._ticked = max(self._ticked, last)
 
     def _may_enrol(self, job: JobState) -> bool:
-        if self.role is None or not self.parts.auto_enrol or job.phase is not Phase.ENROLLING:
+        if self.role is None or not self.parts.auto_enrol or job.has_member(self.account) or self.now() >= job.enrol_until():
             return False
-        if self.parts.standby and not job.coordinators:
-            return False
-        seated = self.account in (*job.trainers, *job.coordinators, *job.candidates)
-        return not seated and self.now() < job.terms.enrol_by
+        if job.phase is Phase.ENROLLING:
+            return not self.parts.standby or bool(job.coordinators)
+        # A job that runs takes trainers; one in its last round only if it cannot end without.
+        useful = job.running and (len(job.final) + 1 < job.terms.rounds or job.deserted)
+        return self.role is Role.TRAINER and useful and len(job.present) < job.terms.max_trainers
 
     async def _perform_logged(self, duty: Duty) -> None:
         # The state may have moved on since this was scheduled; from here to the first await nothing can change.
@@ -272,6 +272,13 @@ class Node:
                 await self.blobs.keep(job.id, await self.blobs.get(ref, self.holders(job)), self.until(job), open=True)
         commitment = self.parts.beacon.commitment(job.id, self.account) if self.role is Role.VERIFIER else bytes(32)
         await self.send(self.parts.contracts.cohort.enrol(job.id, int(self.role), commitment), duty)
+
+    async def leave(self, number: int) -> None:
+        """Give this trainer's seat in a job up; what is open is still worked for. ProtocolError when it has no seat."""
+        if self.account not in self.job(number).present:
+            raise ProtocolError(f"this node has no trainer's seat in job {number}; there is nothing to leave")
+        await self.book.write(Leaving(number))
+        self._wake.set()
 
     async def spec(self, job: JobState) -> tuple[JobSpec, BlobRef]:
         """The job's specification, from whoever the posting names."""

@@ -38,7 +38,7 @@ class Expose(Duty, frozen=True):
 
 def ticks(job: JobState, me: str, last: int, max_gap: int, now: float) -> list[Duty]:
     """A tick once half of the longest pause has passed; members take turns, so that one is enough. `now` is wall-clock time."""
-    if job.phase is Phase.CLOSED or me not in (job.client, *job.coordinators, *job.candidates, *job.trainers):
+    if job.phase is Phase.CLOSED or me in job.left or not (me == job.client or job.has_member(me)):
         return []
     turn = min(rank_of(job, me) * GRACE, max_gap / 4)
     return [Tick(job.id, last)] if last and now >= last + max_gap / 2 + turn else []

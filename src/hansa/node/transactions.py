@@ -35,6 +35,10 @@ def upkeep_call(contracts: Contracts, duty: Duty) -> Call:
             return rounds.anchor(chain_anchor(anchor))
         case duties.Takeover(job):
             return rounds.takeover(job)
+        case duties.Regroup(job):
+            return rounds.regroup(job)
+        case duties.Leave(job):
+            return contracts.cohort.leave_job(job)
         case duties.Challenge(anchor=anchor):
             return rounds.challenge(chain_anchor(anchor))
         case duties.Finalise(anchor=anchor, ballots=ballots, by_time=by_time):

@@ -30,6 +30,10 @@ class Cancel(Duty, frozen=True):
     """Too few enrolled: refund and release."""
 
 
+class Leave(Duty, frozen=True):
+    """Give the trainer's seat up; what is open is still worked for."""
+
+
 class Reveal(Duty, frozen=True):
     """Open the committed beacon value, because more verifiers enrolled than there are seats."""
 
@@ -90,6 +94,13 @@ class Takeover(Duty, frozen=True):
 
     def _key(self) -> tuple[str, ...]:
         return ("job", "round", "attempt", "since")
+
+
+class Regroup(Duty, frozen=True):
+    """Too few of the round's trainers are left and enough are seated: open it anew with those."""
+
+    round: int
+    attempt: int
 
 
 class Check(Duty, frozen=True):

@@ -54,6 +54,12 @@ class Enrolled(LedgerEvent, frozen=True, kw_only=True):
     role: int
 
 
+class Left(LedgerEvent, frozen=True, kw_only=True):
+    """A trainer gave its seat up: it takes part in what is open and in nothing that is opened later."""
+
+    account: str
+
+
 class Revealed(LedgerEvent, frozen=True, kw_only=True):
     account: str
 
@@ -172,7 +178,7 @@ class JobClosed(LedgerEvent, frozen=True, kw_only=True):
 KNOWN: dict[str, type[LedgerEvent]] = {
     shape.__name__: shape
     for shape in (
-        JobOpened, Enrolled, Revealed, Seated, RoundOpened, UpdateRegistered, RoundAnchored, RoundFinalised, Challenged, Condemned,
+        JobOpened, Enrolled, Left, Revealed, Seated, RoundOpened, UpdateRegistered, RoundAnchored, RoundFinalised, Challenged, Condemned,
         Lapsed, Voided, CoordinatorReplaced, Penalised, MemberReleased, MilestoneSettled, ShardOpened, JobClosed,
     )
 } | {"Accepted": ModelAccepted}  # fmt: skip

@@ -27,7 +27,7 @@ class Phase(StrEnum):
 
 
 class FinalRound(msgspec.Struct, frozen=True):
-    """A finalised round: its anchor, who anchored it, when, and the bitmap of seats whose verdicts finalised it."""
+    """A finalised round: its anchor, who anchored it, when, the bitmap of seats whose verdicts finalised it, who could take part."""
 
     anchor: Anchor
     coordinator: str
@@ -35,13 +35,17 @@ class FinalRound(msgspec.Struct, frozen=True):
     finalised_at: int
     seats: int
     by_time: bool
+    trainers: tuple[str, ...] = ()
 
 
 class JobState(msgspec.Struct, frozen=True):
     """Everything the ledger says of a job. `final[i]` is round i + 1; `base` is the model that the current round starts from.
 
-    The job's id is that of its first kernel job. `removed` are coordinators and verifiers that lost their place; `coordinator` is empty
-    when nobody is in office; `registered` are the updates that trainers put on the ledger in time in the current attempt.
+    The job's id is that of its first kernel job. `trainers` take part in the current attempt at the current round (while enrolling: all who
+    came); `joined` have come since it was opened and take part from the next opening on; `left` gave their seats up, whenever.
+    `attempts[i]` is how often round i + 1 was opened, takeovers aside. `removed` are coordinators and verifiers that lost their place;
+    `coordinator` is empty when nobody is in office; `registered` are the updates that trainers put on the ledger in time in the current
+    attempt.
     """
 
     id: int
@@ -71,6 +75,10 @@ class JobState(msgspec.Struct, frozen=True):
     shards: tuple[tuple[int, bytes], ...] = ()
     accepted: tuple[tuple[int, bytes], ...] = ()
     closed: int = 0
+    attempts: tuple[int, ...] = ()
+    joined: tuple[str, ...] = ()
+    joined_at: int = 0
+    left: tuple[str, ...] = ()
 
     @property
     def rounds_per_milestone(self) -> int:
@@ -80,6 +88,47 @@ class JobState(msgspec.Struct, frozen=True):
     def standbys(self) -> tuple[str, ...]:
         """Coordinators that may take over, in order of enrolment."""
         return tuple(each for each in self.coordinators if each not in self.removed and each != self.coordinator)
+
+    @property
+    def running(self) -> bool:
+        """Whether seats are fixed and the job has not ended: rounds are worked on, or all of them are final and unsettled."""
+        return self.phase not in (Phase.ENROLLING, Phase.CLOSED)
+
+    @property
+    def present(self) -> tuple[str, ...]:
+        """Trainers that are seated now, sorted: who takes part in what is opened next."""
+        if not self.joined and not self.left:
+            return self.trainers
+        return tuple(sorted({*self.trainers, *self.joined}.difference(self.left)))
+
+    @property
+    def deserted(self) -> bool:
+        """Whether fewer of the current attempt's trainers than the quorum are still seated."""
+        return len(set(self.trainers).difference(self.left)) < self.terms.quorum
+
+    def members(self, round: int) -> tuple[str, ...]:
+        """Trainers whose updates count in a round: final, or the current one; nobody in one that was never opened."""
+        if round <= len(self.final):
+            return self.final[round - 1].trainers
+        return self.trainers if round == self.round else ()
+
+    def has_member(self, account: str) -> bool:
+        """Whether an account has, or gave up, a role in this job."""
+        return any(account in each for each in (self.coordinators, self.candidates, self.trainers, self.joined, self.left))
+
+    def enrol_until(self) -> int:
+        """When trainers stop coming: what is opened later has no time for a whole patience."""
+        return self.terms.enrol_by if self.phase is Phase.ENROLLING else self.terms.deadline - self.terms.patience
+
+    def regroup_from(self) -> int | None:
+        """When a round that too few of its trainers are left for may be opened anew; None while it need not or cannot be.
+
+        What leavers delivered may still make a round that began with enough of them, so that one keeps its patience.
+        """
+        if self.phase is not Phase.OPEN or not self.deserted or len(self.present) < self.terms.quorum:
+            return None
+        patient = len(self.trainers) >= self.terms.quorum
+        return max(self.since + self.terms.patience if patient else self.since, self.joined_at)
 
     def two_thirds(self) -> int:
         """Seats whose agreement decides."""
@@ -137,8 +186,16 @@ def apply(state: JobState, event: LedgerEvent) -> JobState:
     if event.job != state.id:
         raise ProtocolError(f"event of job {event.job} applied to job {state.id}")
     match event:
+        case facts.Enrolled(role=1) if state.running:
+            if state.has_member(event.account):
+                raise _missed(state, event)
+            return replace(state, joined=(*state.joined, event.account), joined_at=event.at)
         case facts.Enrolled() | facts.Revealed() | facts.Seated() if state.phase is not Phase.ENROLLING:
             raise _missed(state, event)
+        case facts.Left():
+            if not state.running or event.account not in state.present:
+                raise _missed(state, event)
+            return replace(state, left=(*state.left, event.account))
         case facts.Enrolled(role=1):
             return replace(state, trainers=tuple(sorted((*state.trainers, event.account))))
         case facts.Enrolled(role=2):
@@ -203,27 +260,27 @@ def _missed(state: JobState, event: LedgerEvent) -> ProtocolError:
 
 
 def _open_round(state: JobState, event: facts.RoundOpened) -> JobState:
-    anchored = state.anchor if event.round == state.round else None
-    if event.round <= len(state.final):
-        anchored = state.final[event.round - 1].anchor
-    reused = anchored is not None and event.attempt <= anchored.attempt
-    unanchored = state.phase is Phase.OPEN and event.round == state.round and event.attempt != state.attempt
-    if state.phase is Phase.CLOSED or not state.verifiers or reused or unanchored:
+    opened = state.attempts[event.round - 1] if event.round <= len(state.attempts) else 0
+    goes_on = state.phase is Phase.OPEN and (state.round, state.attempt, state.base) == (event.round, event.attempt, event.base)
+    # A round that was never anchored is opened anew only for want of trainers.
+    unfounded = state.phase is Phase.OPEN and event.round == state.round and state.regroup_from() is None
+    if state.phase is Phase.CLOSED or not state.verifiers or (not goes_on and (event.attempt != opened or unfounded)):
         raise _missed(state, event)
     final = state.final[: event.round - 1]
     base = final[-1].anchor.model if final else state.terms.genesis
     if len(final) != event.round - 1 or base != event.base:
         raise ProtocolError(f"job {state.id} opens round {event.round} on a model that its rounds do not lead to: events were missed")
-    goes_on = (state.round, state.attempt, state.base) == (event.round, event.attempt, event.base)
+    if not goes_on:
+        attempts = (*state.attempts[: event.round - 1], opened + 1, *state.attempts[event.round :])
+        state = replace(state, trainers=state.present, joined=(), registered=(), attempts=attempts)
     return replace(
         state, phase=Phase.OPEN, round=event.round, attempt=event.attempt, base=event.base, since=event.opened_at, anchor=None,
         coordinator="" if event.coordinator == ZERO_ADDRESS else event.coordinator, challenger="", final=final,
-        registered=state.registered if goes_on else (),
     )  # fmt: skip
 
 
 def _finalise(state: JobState, event: facts.RoundFinalised) -> JobState:
     if state.anchor is None:
         raise ProtocolError(f"job {state.id} finalised a round that has no anchor")
-    final = (*state.final, FinalRound(state.anchor, state.coordinator, state.anchored_at, event.at, event.seats, event.by_time))
-    return replace(state, final=final, base=state.anchor.model, anchor=None, challenger="", phase=Phase.DONE, since=event.at)
+    last = FinalRound(state.anchor, state.coordinator, state.anchored_at, event.at, event.seats, event.by_time, state.trainers)
+    return replace(state, final=(*state.final, last), base=state.anchor.model, anchor=None, challenger="", phase=Phase.DONE, since=event.at)

@@ -11,22 +11,29 @@ from hansa.rounds.upkeep import rank_of, upkeep
 
 
 class TrainerFacts(msgspec.Struct, frozen=True):
-    """A trainer's own journal, folded: updates made by (round, base), receipts by (round, attempt, coordinator), milestones claimed."""
+    """A trainer's own journal, folded: updates made by (round, base), receipts by (round, attempt, coordinator), milestones claimed,
+    and whether its operator wants it to leave."""
 
     updates: frozenset[tuple[int, bytes]] = frozenset()
     receipts: frozenset[tuple[int, int, str]] = frozenset()
     claimed: frozenset[int] = frozenset()
+    leaving: bool = False
 
 
 def trainer_duties(job: JobState, me: str, own: TrainerFacts, now: float) -> list[Duty]:
     """Train once per (round, base model), bring it to every new coordinator; without a receipt at half the patience, go to the ledger.
 
-    Last in rank, it also keeps the job moving by all that needs no verdicts.
+    Who has come since the round was opened waits for the next opening; who has left still works for what it left in, and then only gets
+    its money. Last in rank, a seated trainer also keeps the job moving by all that needs no verdicts.
     """
-    if me not in job.trainers:
+    if me not in job.trainers and me not in job.joined and me not in job.left:
         return []
-    due = parting(job, me, own.claimed) + upkeep(job, {}, now, rank_of(job, me))
-    if job.phase is not Phase.OPEN or now >= job.terms.deadline:
+    due = parting(job, me, own.claimed)
+    if me not in job.left:
+        due += upkeep(job, {}, now, rank_of(job, me))
+        if own.leaving and job.running:
+            due.append(duties.Leave(job.id))
+    if me not in job.trainers or job.phase is not Phase.OPEN or now >= job.terms.deadline:
         return due
     if (job.round, job.base) not in own.updates:
         return [duties.Train(job.id, job.round, job.base), *due]

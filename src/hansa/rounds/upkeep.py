@@ -27,7 +27,7 @@ def rank_of(job: JobState, me: str) -> int:
     """Turn of a member: the coordinator in office, the other coordinators, verifiers, trainers; last whoever else looks on."""
     if me == job.coordinator:
         return 0
-    turns = (*job.coordinators, *(job.verifiers or job.candidates), *job.trainers)
+    turns = (*job.coordinators, *(job.verifiers or job.candidates), *job.trainers, *job.joined)
     return 1 + (turns.index(me) if me in turns else len(turns))
 
 
@@ -41,6 +41,10 @@ def upkeep(job: JobState, boxes: Boxes, now: float, rank: int) -> list[Duty]:
             return [duties.Expire(job.id)] if late >= job.terms.deadline else _enrolment(job, late)
         case Phase.ANCHORED | Phase.CHALLENGED:
             due = _judgement(job, boxes.get((job.round, job.attempt), {}), late)
+        case Phase.OPEN:
+            regroup_from = job.regroup_from()
+            due = [duties.Regroup(job.id, job.round, job.attempt)] if regroup_from is not None and late >= regroup_from else []
+            due = due if now < job.terms.deadline else []
         case _:
             due = []
     return _proof(job, boxes, now, late) or [*due, *_settlement(job, late)]

@@ -22,10 +22,14 @@ def commitment(job: int, account: str, value: bytes, salt: bytes) -> bytes:
 
 @dataclass
 class Member:
+    """A trainer takes part in the openings from `first` to `last`; without a last one it is seated."""
+
     role: Role
     committed: bytes = b""
     revealed: bool = False
     out: bool = False
+    first: int = 1
+    last: int | None = None
 
 
 class Cohort:
@@ -35,6 +39,7 @@ class Cohort:
         self.members: dict[str, Member] = {}
         self.seats: tuple[str, ...] = ()
         self.closed = False
+        self.openings = 0
         self._job, self._terms, self._client, self._purse, self._log = job, terms, client, purse, log
         self._mix = 0
         self._forfeits = False
@@ -43,18 +48,49 @@ class Cohort:
         """Members of a role in order of enrolment."""
         return tuple(account for account, member in self.members.items() if member.role is role)
 
+    def seated(self) -> tuple[str, ...]:
+        """Trainers that have not left."""
+        return tuple(account for account in self.accounts(Role.TRAINER) if self.members[account].last is None)
+
+    def taking_part(self) -> tuple[str, ...]:
+        """Trainers of the last opening: seated before it, and not left before it."""
+        members = ((account, self.members[account]) for account in self.accounts(Role.TRAINER))
+        return tuple(
+            account for account, each in members if each.first <= self.openings and (each.last is None or each.last >= self.openings)
+        )
+
+    def deserted(self) -> bool:
+        """Whether fewer trainers of the last opening than the quorum are still seated."""
+        return sum(self.members[account].last is None for account in self.taking_part()) < self._terms.quorum
+
+    def muster(self) -> None:
+        """Count a new opening; who is seated now takes part in it."""
+        self.openings += 1
+
     def enrol(self, account: str, role: Role, committed: bytes, at: int) -> None:
-        if at >= self._terms.enrol_by:
+        """Once seats are fixed only trainers come, as long as a whole patience is left."""
+        if self.seats and role is not Role.TRAINER:
+            raise ProtocolError("only trainers join a job that runs")
+        if at >= (self._terms.deadline - self._terms.patience if self.seats else self._terms.enrol_by):
             raise ProtocolError("enrolment has ended")
         if account in self.members:
             raise ProtocolError(f"{account} has a role in this job already")
         if (role is Role.VERIFIER) != bool(committed):
             raise ProtocolError("verifiers commit to a value for the draw, others to none")
-        if role is Role.TRAINER and len(self.accounts(role)) == self._terms.max_trainers:
+        if role is Role.TRAINER and len(self.seated()) == self._terms.max_trainers:
             raise ProtocolError("every place for a trainer is taken")
         self._purse.lock(account, self._stake_of(role))
-        self.members[account] = Member(role, committed)
+        self.members[account] = Member(role, committed, first=self.openings + 1)
         self._log.append(facts.Enrolled(job=self._job, at=at, account=account, role=int(role)))
+
+    def leave(self, account: str, at: int) -> None:
+        """A trainer's seat is free at once, and so is its stake: no rule touches it."""
+        if account not in self.seated():
+            raise ProtocolError(f"{account} has no trainer's seat to give up")
+        self.members[account].last = self.openings
+        self._log.append(facts.Left(job=self._job, at=at, account=account))
+        self._purse.release(account)
+        self._log.append(facts.MemberReleased(job=self._job, at=at, account=account))
 
     def reveal(self, account: str, value: bytes, salt: bytes, at: int) -> None:
         if not self._terms.enrol_by <= at < self._reveal_by():

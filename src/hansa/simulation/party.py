@@ -146,7 +146,8 @@ class Party:
             case _:
                 calls: Mapping[type[Duty], Callable[[str], None]] = {
                     duties.Start: referee.start, duties.Cancel: referee.cancel, duties.Takeover: referee.takeover,
-                    duties.Expire: referee.expire, duties.Close: referee.close,
+                    duties.Expire: referee.expire, duties.Close: referee.close, duties.Regroup: referee.regroup,
+                    duties.Leave: referee.leave,
                 }  # fmt: skip
                 self.transact(duty, lambda: calls[type(duty)](me))
 

@@ -77,8 +77,13 @@ class Referee:
 
     def enrol(self, account: str, role: Role, committed: bytes = b"") -> None:
         at = self.tick()
-        self._in(Phase.ENROLLING)
+        _refuse(self.phase in (None, Phase.CLOSED), f"the job is {self.phase}")
         self.cohort.enrol(account, role, committed, at)
+
+    def leave(self, account: str) -> None:
+        at = self.tick()
+        self._running()
+        self.cohort.leave(account, at)
 
     def reveal(self, account: str, value: bytes, salt: bytes) -> None:
         at = self.tick()
@@ -103,7 +108,7 @@ class Referee:
         at = self.tick()
         self._in(Phase.OPEN)
         _refuse(round != self.round, f"round {self.round} is open, not {round}")
-        _refuse(account not in self.cohort.accounts(Role.TRAINER), f"{account} is no trainer of this job")
+        _refuse(account not in self.cohort.taking_part(), f"{account} is no trainer of this round")
         entry = (account, round, self.attempt)
         _refuse(entry in self._registered, f"{account} registered an update in this attempt already")
         self._registered.add(entry)
@@ -118,7 +123,7 @@ class Referee:
             (anchor.job, anchor.round, anchor.attempt) != (self.job, self.round, self.attempt), "the anchor is of another round or attempt"
         )
         _refuse(anchor.base != self._model, "the anchor starts from another model")
-        trainers = len(self.cohort.accounts(Role.TRAINER))
+        trainers = len(self.cohort.taking_part())
         _refuse(
             not self.terms.quorum <= anchor.accepted <= trainers, f"{anchor.accepted} updates; quorum {self.terms.quorum} of {trainers}"
         )
@@ -184,7 +189,8 @@ class Referee:
         self.log.append(facts.Condemned(job=self.job, at=at, round=anchor.round, attempt=anchor.attempt, coordinator=standing.coordinator))
         if self.phase is Phase.CHALLENGED:
             self.purse.return_bond(self.standing[self.round].challenger)
-        self.cohort.penalise(standing.coordinator, BPS, standing.challenger or account, at)
+        # Without a challenger nobody is the finder: whoever sends the call may be the liar.
+        self.cohort.penalise(standing.coordinator, BPS, standing.challenger, at)
         self._model = anchor.base
         if self.coordinator == standing.coordinator:
             self._replace(at)
@@ -206,10 +212,23 @@ class Referee:
         able = account in self.cohort.accounts(Role.COORDINATOR) and not self.cohort.members[account].out and account != self.coordinator
         _refuse(not able, f"{account} cannot take over")
         _refuse(at < self._opened_at + self.terms.patience, "the coordinator in office still has time")
+        deserted = self.cohort.deserted()
+        _refuse(deserted and len(self.cohort.seated()) >= self.terms.quorum, "the round is opened anew with the trainers that are seated")
         late, self.coordinator = self.coordinator, account
         self.log.append(facts.CoordinatorReplaced(job=self.job, at=at, round=self.round, previous=late, next=account))
         self._announce(at)
-        self.cohort.penalise(late, LATE_BPS, "", at)
+        if not deserted:
+            self.cohort.penalise(late, LATE_BPS, "", at)
+
+    def regroup(self, account: str) -> None:
+        at = self.tick()
+        self._in(Phase.OPEN)
+        _refuse(at >= self.terms.deadline, "the deadline has passed")
+        _refuse(not self.cohort.deserted(), "enough of the round's trainers are seated")
+        _refuse(len(self.cohort.seated()) < self.terms.quorum, "too few trainers are seated")
+        patient = len(self.cohort.taking_part()) >= self.terms.quorum
+        _refuse(patient and at < self._opened_at + self.terms.patience, "what the leavers delivered may still make the round")
+        self._open_round(self.round, at)
 
     def equivocation(self, account: str, anchor: Anchor, one: Ballot, other: Ballot) -> None:
         """Two contradictory verdicts of one seat on one anchor cost it everything; `account` is the finder."""
@@ -310,6 +329,7 @@ class Referee:
         # A number is never used twice for one round, not even after an undo, so that nothing signed or registered fits two openings.
         self.round, self.attempt, self.phase = round, self._openings[round], Phase.OPEN
         self._openings[round] += 1
+        self.cohort.muster()
         self._announce(at)
 
     def _announce(self, at: int) -> None:

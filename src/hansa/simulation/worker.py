@@ -25,6 +25,7 @@ class Trainer(Party):
     def forget(self) -> None:
         self.made: dict[tuple[int, bytes], Accepted] = {}
         self.receipts: set[tuple[int, int, str]] = set()
+        self.leaving = False
 
     def remember(self, kind: str, *values: Any) -> None:
         match kind:
@@ -32,11 +33,13 @@ class Trainer(Party):
                 self.made[(values[0].statement.round, values[0].statement.base)] = values[0]
             case "receipt":
                 self.receipts.add(values)
+            case "leaving":
+                self.leaving = True
             case _:
                 super().remember(kind, *values)
 
     def due(self, job: JobState, now: float) -> list[Duty]:
-        own = TrainerFacts(frozenset(self.made), frozenset(self.receipts), frozenset(self.claimed))
+        own = TrainerFacts(frozenset(self.made), frozenset(self.receipts), frozenset(self.claimed), self.leaving)
         return trainer_duties(job, self.account, own, now)
 
     def perform(self, job: JobState, duty: Duty) -> None:

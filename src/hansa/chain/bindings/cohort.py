@@ -16,6 +16,7 @@ _TRAINER = Function("TRAINER()", "(uint8)")
 _VALID = Function("VALID()", "(uint8)")
 _VERIFIER = Function("VERIFIER()", "(uint8)")
 _WRONG = Function("WRONG()", "(uint8)")
+_ATTENDANCE = Function("attendance(uint256)", "(uint16,uint16)")
 _CANCEL = Function("cancel(uint256,uint40)")
 _CANDIDATES_OF = Function("candidatesOf(uint256)", "(address[])")
 _CLAIM_OF = Function("claimOf(uint256,address)", "(bytes32)")
@@ -29,8 +30,10 @@ _EIP712_DOMAIN = Function("eip712Domain()", "(bytes1,string,string,uint256,addre
 _ENROL = Function("enrol(uint256,uint8,bytes32)")
 _EQUIVOCATION = Function("equivocation((uint256,uint32,uint32,bytes32),uint8,(uint8,bytes32,bytes),(uint8,bytes32,bytes))")
 _GROUP_OF = Function("groupOf(uint256)", "(uint8,bool,uint16,uint8,bytes32,address)")
+_LEAVE_JOB = Function("leaveJob(uint256)")
 _LEDGER = Function("ledger()", "(address)")
-_MEMBER_OF = Function("memberOf(uint256,address)", "((uint8,uint16,bool,bool,bytes32))")
+_MEMBER_OF = Function("memberOf(uint256,address)", "((uint8,uint16,uint32,uint32,bool,bool,bytes32))")
+_MUSTER = Function("muster(uint256)", "(uint16)")
 _NEXT_COORDINATOR = Function("nextCoordinator(uint256,uint8)", "(uint8)")
 _OPEN = Function(
     "open(uint256,address,(bytes32,bytes32,bytes32,uint16,uint8,uint8,uint8,uint16,uint16,uint40,uint40,uint40,uint40,uint128,uint128,uint128,uint128,uint16),uint40)",
@@ -46,6 +49,7 @@ _REVEAL = Function("reveal(uint256,bytes32,bytes32)")
 _SEAT = Function("seat(uint256,uint40,bool)", "(uint16)")
 _SEATS_OF = Function("seatsOf(uint256)", "(address[])")
 _SET_LEDGER = Function("setLedger(address)")
+_TAKES_PART = Function("takesPart(uint256,address)", "(bool)")
 _TALLY = Function("tally((uint256,uint32,uint32,bytes32),uint8[],uint8[],bytes[])", "(uint256,uint256)")
 _TERMS_OF = Function(
     "termsOf(uint256)",
@@ -91,6 +95,9 @@ class Cohort:
     def wrong(self) -> View[int]:
         return _WRONG.view(one(int), self.address)
 
+    def attendance(self, job: int) -> View[tuple[int, int]]:
+        return _ATTENDANCE.view(several(tuple[int, int]), self.address, job)
+
     def cancel(self, job: int, time: int) -> Call:
         return _CANCEL.call(self.address, job, time)
 
@@ -130,11 +137,17 @@ class Cohort:
     def group_of(self, job: int) -> View[tuple[int, bool, int, int, bytes, Address]]:
         return _GROUP_OF.view(several(tuple[int, bool, int, int, bytes, Address]), self.address, job)
 
+    def leave_job(self, job: int) -> Call:
+        return _LEAVE_JOB.call(self.address, job)
+
     def ledger(self) -> View[Address]:
         return _LEDGER.view(one(Address), self.address)
 
     def member_of(self, job: int, account: Address) -> View[structs.Member]:
         return _MEMBER_OF.view(one(structs.Member), self.address, job, account)
+
+    def muster(self, job: int) -> Call:
+        return _MUSTER.call(self.address, job)
 
     def next_coordinator(self, job: int, index: int) -> View[int]:
         return _NEXT_COORDINATOR.view(one(int), self.address, job, index)
@@ -173,6 +186,9 @@ class Cohort:
 
     def set_ledger(self, ledger: Address) -> Call:
         return _SET_LEDGER.call(self.address, ledger)
+
+    def takes_part(self, job: int, account: Address) -> View[bool]:
+        return _TAKES_PART.view(one(bool), self.address, job, account)
 
     def tally(
         self, subject: structs.Subject, seats: tuple[int, ...], verdicts: tuple[int, ...], signatures: tuple[bytes, ...]

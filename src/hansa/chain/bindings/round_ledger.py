@@ -44,7 +44,8 @@ _OWED = Function("owed()", "(uint256)")
 _PAID_TO = Function("paidTo(uint256,address)", "(uint256)")
 _REGISTER_UPDATE = Function("registerUpdate(uint256,uint32,bytes32)")
 _REGISTRY = Function("registry()", "(address)")
-_ROUND_OF = Function("roundOf(uint256,uint32)", "((bytes32,uint40,uint32,uint8,uint32,uint40,address))")
+_REGROUP = Function("regroup(uint256)")
+_ROUND_OF = Function("roundOf(uint256,uint32)", "((bytes32,uint40,uint32,uint32,uint8,uint32,uint40,address))")
 _SETTLE = Function("settle(uint256,uint8)")
 _START = Function("start(uint256)")
 _TAKEOVER = Function("takeover(uint256)")
@@ -139,6 +140,9 @@ class RoundLedger:
 
     def registry(self) -> View[Address]:
         return _REGISTRY.view(one(Address), self.address)
+
+    def regroup(self, job: int) -> Call:
+        return _REGROUP.call(self.address, job)
 
     def round_of(self, job: int, round: int) -> View[structs.Round]:
         return _ROUND_OF.view(one(structs.Round), self.address, job, round)

@@ -21,6 +21,8 @@ class Statement(msgspec.Struct, frozen=True, array_like=True):
 class Member(msgspec.Struct, frozen=True, array_like=True):
     role: int
     index: int
+    first: int
+    last: int
     revealed: bool
     out: bool
     commitment: bytes
@@ -134,6 +136,7 @@ class Round(msgspec.Struct, frozen=True, array_like=True):
     anchor: bytes
     anchored_at: int
     attempt: int
+    openings: int
     coordinator: int
     seats: int
     challenged_at: int
