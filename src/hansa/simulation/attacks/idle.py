@@ -49,6 +49,8 @@ class Sybil(Attack, frozen=True, tag="sybil"):
         positive("the factor", self.factor)
 
     def sent(self, sight: Sight) -> Matrix:
-        row = -self.factor * sight.own[0]
+        row = np.multiply(sight.own[0], -self.factor)
         level = 1e-3 * float(np.sqrt(np.square(row).mean()))
-        return np.add(row, level * np.random.default_rng(sight.seed).standard_normal(sight.own.shape))
+        noise = np.random.default_rng(sight.seed).standard_normal(sight.own.shape)
+        disturbed: Matrix = row + level * noise
+        return disturbed
