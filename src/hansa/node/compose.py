@@ -25,6 +25,7 @@ from hansa.node.beacon import JournalBeacon
 from hansa.node.book import Book
 from hansa.node.config import NodeConfig, load_node
 from hansa.node.coordinator import CoordinatorNode
+from hansa.node.flower import FlowerTrainer, flower_pool, with_defaults
 from hansa.node.follower import Follower
 from hansa.node.intake import LIMITS
 from hansa.node.node import Node, Parts
@@ -76,7 +77,7 @@ async def compose(config: NodeConfig, home: Path, clock: Clock) -> Parts:
         )  # fmt: skip
         workers: Workers | None = None
         if config.role == "trainer":
-            workers = pool = WorkerPool(WORKERS, 1, config.device)
+            workers = pool = flower_pool(config.flower, home) if config.flower else WorkerPool(WORKERS, 1, config.device)
             await pool.start()
         elif config.role != "coordinator":
             workers = OnDemandPool(WORKERS, config.device)
@@ -112,7 +113,10 @@ def make_trainer(config: NodeConfig, home: Path, parts: Parts) -> TrainerNode:
         raise ConfigError(f"{home / section.salt_file} must hold 32 random bytes; make a new one with `hansa node new`")
     rows = data.read(home / section.path, section.data_schema)
     digest = examples.digest(rows, salt)
-    return TrainerNode(parts, section.data_schema, Normalisation.fit(rows).apply(rows), digest, disclose_rows=section.disclose_rows)
+    scores, disclose = Normalisation.fit(rows).apply(rows), section.disclose_rows
+    if config.flower is not None:
+        return FlowerTrainer(parts, section.data_schema, scores, digest, disclose_rows=disclose, flower=with_defaults(config.flower, home))
+    return TrainerNode(parts, section.data_schema, scores, digest, disclose_rows=disclose)
 
 
 def announce(url: str) -> None:

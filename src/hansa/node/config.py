@@ -11,6 +11,8 @@ from hansa.core.config import load
 from hansa.core.errors import ConfigError
 from hansa.learning.schema import Schema
 
+Scalar = str | int | float | bool
+MAX_TIME_LIMIT = 7 * 86_400.0
 RoleName = Literal["trainer", "coordinator", "verifier", "client"]
 
 
@@ -46,6 +48,24 @@ class DataConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     disclose_rows: bool = False
 
 
+class FlowerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A Flower ClientApp that trains in place of this node's worker: `app` (module:attribute) in `folder`, run by the Python at `python`.
+
+    `names` gives each tensor of the job's architecture the app's name for it, in the app's order; without it the app's names are the
+    tensors' own, in `app_order`. `node` and `run` are what the app finds in its context, `train` what comes with every message; `run`
+    goes before what the app's pyproject.toml says. `time_limit` is in seconds, for one round.
+    """
+
+    python: str
+    app: str
+    folder: str
+    names: dict[str, str] = {}
+    node: dict[str, Scalar] = {}
+    run: dict[str, Scalar] = {}
+    train: dict[str, Scalar] = {}
+    time_limit: float = 3600.0
+
+
 class NodeConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One node. Relative paths are relative to the file's folder, where the node's state lives too.
 
@@ -59,6 +79,7 @@ class NodeConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     listen: ListenConfig = ListenConfig()
     device: str = "cpu"
     data: DataConfig | None = None
+    flower: FlowerConfig | None = None
     auto_enrol: bool = True
     standby: bool = False
 
@@ -68,6 +89,20 @@ def load_node(path: Path) -> NodeConfig:
     loaded = load(path, NodeConfig)
     if loaded.role == "trainer" and loaded.data is None:
         raise ConfigError(f"{path}: a trainer needs a [data] table that names its file and schema")
+    if loaded.flower is not None:
+        _check_flower(path, loaded.role, loaded.flower)
     if not loaded.chain.endpoints:
         raise ConfigError(f"{path}: [chain] names no endpoint; give at least one")
     return loaded
+
+
+def _check_flower(path: Path, role: RoleName, section: FlowerConfig) -> None:
+    module, _, attribute = section.app.partition(":")
+    if role != "trainer":
+        raise ConfigError(f"{path}: a {role} does not train; only a trainer has a [flower] table")
+    if not all(part.isidentifier() for part in (*module.split("."), *attribute.split("."))):
+        raise ConfigError(f"{path}: [flower] app is {section.app!r}; write it as module:attribute, for example client_app:app")
+    if len(set(section.names.values())) != len(section.names):
+        raise ConfigError(f"{path}: [flower.names] gives two tensors the same name; each has one of its own")
+    if not 0 < section.time_limit <= MAX_TIME_LIMIT:
+        raise ConfigError(f"{path}: [flower] time_limit is {section.time_limit}; it must be above 0 and at most {MAX_TIME_LIMIT:g} seconds")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
+import signal
 import socket
 import sys
 from collections.abc import Sequence
@@ -34,15 +36,15 @@ class _Worker:
         return self.process.returncode is None
 
     async def kill(self) -> None:
+        """End it, and with it what it started in its group."""
         if self.alive:
-            self.process.kill()
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.process.pid, signal.SIGKILL)
         await self.process.wait()
 
 
-async def _spawn(module: str, device: str, threads: int) -> _Worker:
+async def _spawn(command: Sequence[str]) -> _Worker:
     ours, theirs = socket.socketpair()
-    command = [sys.executable, "-m", "hansa.runtime.worker", "--module", module, "--device", device]
-    command += ["--threads", str(threads), "--parent", str(os.getpid())]
     with theirs:
         for end in (ours, theirs):
             end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SOCKET_BUFFER)
@@ -74,6 +76,12 @@ class WorkerPool:
         self._workers: set[_Worker] = set()
         self._busy: set[_Worker] = set()
         self._closed = False
+
+    def command(self) -> list[str]:
+        """The command line of one worker, which finds its channel as standard input and is tied to this process."""
+        module, device, threads = self._what
+        command = [sys.executable, "-m", "hansa.runtime.worker", "--module", module, "--device", device]
+        return [*command, "--threads", str(threads), "--parent", str(os.getpid())]
 
     async def start(self) -> None:
         """Start every worker and wait until all are warm; WorkerError, or the set-up's own error, when one fails, and none is left."""
@@ -158,7 +166,7 @@ class WorkerPool:
 
     async def _start(self) -> _Worker:
         module = self._what[0]
-        worker = await _spawn(*self._what)
+        worker = await _spawn(self.command())
         self._workers.add(worker)
         try:
             async with asyncio.timeout(START_SECONDS):
