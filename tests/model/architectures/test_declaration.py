@@ -9,11 +9,13 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from hansa.core.encoding import decode, encode, sha256
 from hansa.core.errors import FormatError
+from hansa.core.types import BlobRef
 from hansa.model.architectures import (
     Architecture,
     Block,
     Cnn,
     Linear,
+    Lora,
     Mlp,
     Objective,
     Transformer,
@@ -37,15 +39,26 @@ ALL: list[Architecture] = [
     Transformer(context=6, width=8, heads=2, layers=2, vocabulary=11),
     Transformer(context=6, width=8, heads=2, layers=1, vocabulary=11, multiple=2, activation="swiglu", positions="rotary", tied=True),
     Trees(5, steps=3, depth=2, outputs=2, bins=4),
+    Lora(Mlp(4, (8, 5), 3, "tanh"), BlobRef(bytes(32), 1), rank=2, alpha=4),
+    Lora(Transformer(context=6, width=8, heads=2, layers=2, vocabulary=11), BlobRef(bytes(32), 1), 3, 1, ("block01.", "head")),
 ]
+
+
+def module_of(architecture: Architecture) -> torch.nn.Module:
+    return build(architecture, initial(architecture.base, 5) if isinstance(architecture, Lora) else None)
+
+
+def language(architecture: Architecture) -> Transformer | None:
+    trained = architecture.base if isinstance(architecture, Lora) else architecture
+    return trained if isinstance(trained, Transformer) else None
 
 
 def rows(architecture: Architecture, count: int) -> torch.Tensor:
     """Rows that the architecture takes: token ids for language models, numbers otherwise."""
     generator = torch.Generator().manual_seed(3)
     shape = (count, inputs(architecture))
-    if isinstance(architecture, Transformer):
-        return torch.randint(architecture.vocabulary, shape, generator=generator).float()
+    if model := language(architecture):
+        return torch.randint(model.vocabulary, shape, generator=generator).float()
     return torch.randn(shape, generator=generator)
 
 
@@ -55,14 +68,15 @@ def tensors(architecture: Architecture, seed: int) -> dict[str, torch.Tensor]:
 
 @pytest.mark.parametrize("architecture", ALL)
 def test_torch_parameters_are_the_layouts_tensors(architecture: Architecture) -> None:
-    parameters = {name: tuple(parameter.shape) for name, parameter in build(architecture).named_parameters()}
+    parameters = {name: tuple(parameter.shape) for name, parameter in module_of(architecture).named_parameters()}
     assert parameters == {tensor.name: tensor.shape for tensor in layout(architecture).tensors}
 
 
 @pytest.mark.parametrize("architecture", ALL)
 def test_rows_go_in_and_outputs_come_out(architecture: Architecture) -> None:
-    positions = (architecture.context,) if isinstance(architecture, Transformer) else ()
-    assert build(architecture)(rows(architecture, 2)).shape == (2, *positions, outputs(architecture))
+    model = language(architecture)
+    positions = (model.context,) if model else ()
+    assert module_of(architecture)(rows(architecture, 2)).shape == (2, *positions, outputs(architecture))
 
 
 @pytest.mark.parametrize("architecture", ALL)
@@ -73,7 +87,7 @@ def test_names_leave_room_for_a_strategys_own_tensors(architecture: Architecture
 
 @pytest.mark.parametrize("architecture", ALL)
 def test_clients_trained_side_by_side_are_clients_trained_one_by_one(architecture: Architecture) -> None:
-    module, data, clients = build(architecture), rows(architecture, 4), [tensors(architecture, seed) for seed in range(3)]
+    module, data, clients = module_of(architecture), rows(architecture, 4), [tensors(architecture, seed) for seed in range(3)]
 
     def value(parameters: dict[str, torch.Tensor]) -> torch.Tensor:
         return torch.func.functional_call(module, parameters, data).square().mean()
@@ -89,7 +103,7 @@ def test_clients_trained_side_by_side_are_clients_trained_one_by_one(architectur
 @pytest.mark.parametrize("architecture", ALL)
 def test_a_layers_values_do_not_exceed_the_footprint(architecture: Architecture) -> None:
     sizes = []
-    module = build(architecture)
+    module = module_of(architecture)
     for part in module.modules():
         part.register_forward_hook(lambda part, given, outcome: sizes.append(outcome.numel()))
     module(rows(architecture, 1))
@@ -189,7 +203,13 @@ def test_objectives_must_fit_the_outputs() -> None:
     with pytest.raises(FormatError, match="at least 2"):
         check_objective(Linear(3), Objective.CATEGORICAL)
     check_objective(Transformer(4, 4, 1, 1), Objective.TOKENS)
-    for architecture, objective in ((Transformer(4, 4, 1, 1), Objective.CATEGORICAL), (Linear(3, 2), Objective.TOKENS)):
+    adapter = Lora(Transformer(4, 4, 1, 1), BlobRef(bytes(32), 1), 1, 1)
+    check_objective(adapter, Objective.TOKENS)
+    for architecture, objective in (
+        (adapter, Objective.CATEGORICAL),
+        (Transformer(4, 4, 1, 1), Objective.CATEGORICAL),
+        (Linear(3, 2), Objective.TOKENS),
+    ):
         with pytest.raises(FormatError, match="language model"):
             check_objective(architecture, objective)
     assert msgspec.json.decode(b'"cross-entropy"', type=Objective) is Objective.CATEGORICAL

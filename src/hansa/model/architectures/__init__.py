@@ -19,6 +19,9 @@ from hansa.model.architectures.declaration import (
     outputs,
 )
 from hansa.model.architectures.dense import Linear, Mlp
+from hansa.model.architectures.lora import Lora
+from hansa.model.architectures.merge import merge
+from hansa.model.architectures.narrow import narrow
 from hansa.model.architectures.transformer import Transformer
 from hansa.model.architectures.trees import Trees
 
@@ -28,6 +31,7 @@ __all__ = [
     "Block",
     "Cnn",
     "Linear",
+    "Lora",
     "Mlp",
     "Objective",
     "Transformer",
@@ -38,5 +42,7 @@ __all__ = [
     "initial",
     "inputs",
     "layout",
+    "merge",
+    "narrow",
     "outputs",
 ]

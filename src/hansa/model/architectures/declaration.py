@@ -11,6 +11,7 @@ import numpy as np
 from hansa.core.errors import FormatError
 from hansa.model.architectures.cnn import Cnn
 from hansa.model.architectures.dense import Linear, Mlp
+from hansa.model.architectures.lora import Lora
 from hansa.model.architectures.transformer import Transformer
 from hansa.model.architectures.trees import Trees
 from hansa.model.layout import Layout, Tensor
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 MAX_SEED = 1 << 53
 """Seeds stay below 2^53, so that a spec's JSON carries them exactly."""
 
-Architecture = Linear | Mlp | Cnn | Transformer | Trees
+Architecture = Linear | Mlp | Cnn | Transformer | Trees | Lora
 
 
 class Objective(StrEnum):
@@ -57,7 +58,8 @@ def check_objective(architecture: Architecture, objective: Objective) -> None:
     """FormatError unless the model's outputs fit: tokens for a language model and no other, one logit for binary cross-entropy, at least
     two for cross-entropy."""
     count = outputs(architecture)
-    if isinstance(architecture, Transformer) != (objective is Objective.TOKENS):
+    trained = architecture.base if isinstance(architecture, Lora) else architecture
+    if isinstance(trained, Transformer) != (objective is Objective.TOKENS):
         raise FormatError(f"a language model is trained under {Objective.TOKENS.value!r}, and nothing else is; choose the one that fits")
     if objective is Objective.BINARY and count != 1:
         raise FormatError(f"binary cross-entropy needs a model with 1 output, not {count}")
@@ -89,14 +91,27 @@ def initial(architecture: Architecture, seed: int) -> ModelState:
     return ModelState(shape, vector)
 
 
-def build(architecture: Architecture) -> torch.nn.Module:
+def build(architecture: Architecture, base: ModelState | None = None) -> torch.nn.Module:
     """An untrained torch module that maps rows (n, inputs) to outputs (n, outputs); its parameters have the layout's names.
 
-    A language model gives logits (n, t, vocabulary) for the first t <= context tokens of rows of any length. All modules work under
-    `torch.func.vmap`; attention on a CPU then wants `torch.nn.attention.sdpa_kernel(SDPBackend.MATH)`, the only form torch can batch.
-    FormatError when the model is larger than a layout may be.
+    A language model gives logits (n, t, vocabulary) for the first t <= context tokens of rows of any length. An adapter, and it alone,
+    takes the model that it adapts, `base`, whose blob the declaration names. All modules work under `torch.func.vmap`; attention on a CPU
+    then wants `torch.nn.attention.sdpa_kernel(SDPBackend.MATH)`, the only form torch can batch. FormatError when the model is larger than
+    a layout may be, or `base` is not what the declaration asks for.
     """
     layout(architecture)
+    if not isinstance(architecture, Lora):
+        if base is not None:
+            raise FormatError("only an adapter takes the model that it adapts; build this architecture without one")
+        return _module(architecture)
+    if base is None or base.layout != layout(architecture.base):
+        raise FormatError("an adapter needs the model of its base architecture that its declaration names; fetch that blob and hand it in")
+    from hansa.model.modules.lora import adapted
+
+    return adapted(architecture, _module(architecture.base), base)
+
+
+def _module(architecture: Linear | Mlp | Cnn | Transformer | Trees) -> torch.nn.Module:
     match architecture:
         case Linear() | Mlp():
             from hansa.model.modules.dense import dense

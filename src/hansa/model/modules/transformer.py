@@ -35,7 +35,7 @@ class Decoder(nn.Module):
         for block in self._blocks:
             values = block(values)
         values = self.norm(values)
-        outcome: torch.Tensor = functional.linear(values, self.embedding.weight if self.head is None else self.head.weight)
+        outcome: torch.Tensor = functional.linear(values, self.embedding.weight) if self.head is None else self.head(values)
         return outcome
 
 
