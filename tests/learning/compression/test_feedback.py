@@ -2,11 +2,15 @@ import numpy as np
 import pytest
 
 from hansa.core.errors import FormatError, ProtocolError
+from hansa.core.types import Digest
 from hansa.learning.compression.compression import Grid
 from hansa.learning.compression.feedback import Coded
+from hansa.learning.compression.quantised import Quantised
 from hansa.learning.compression.topk import TopK
 from hansa.model.layout import Layout, Tensor
 from hansa.model.stages import ErrorFeedback, Quantise, chain
+from hansa.model.update import Update
+from hansa.model.update_format import UpdateFormat
 
 LAYOUT = Layout((Tensor("a", (4,)),))
 COARSE = Quantise(LAYOUT, (1.0,))
@@ -71,3 +75,16 @@ def test_a_coded_stage_gives_the_payload_and_what_it_stands_for() -> None:
     assert stage.decode(payload, state)[0].tolist() == [0, 3, 0, 0]
     with pytest.raises(FormatError):
         stage.decode(payload[:-1], state)
+
+
+def test_a_rounds_updates_travel_packed() -> None:
+    grid, digest = Grid(LAYOUT, (0.5,)), Digest(bytes(32))
+    packing = Coded(Quantised(8, rotated=True), grid, 3)
+    domain = Quantised(8, rotated=True).grid(grid)
+    form = UpdateFormat(7, 1, digest, digest, domain.layout, domain.scales, packing=packing)
+    payload = packing.encode(np.array([1, 3, 2, 0], np.float32), ())[0].tobytes()
+    sent = form.encode(Update(domain.layout, domain.scales, packing.unpack(payload), 5), digest, payload)
+    _, update = form.decode(sent)
+    assert len(sent) == form.limit and (update.values == packing.unpack(payload)).all() and update.weight == 5
+    with pytest.raises(FormatError):
+        form.decode(sent[:-1])

@@ -114,6 +114,6 @@ class Compression(Protocol):
         """The most bytes a payload can have: the bound for fetching one."""
         ...
 
-    def restore(self, grid: Grid, sums: NDArray[np.int64], seed: int) -> NDArray[np.float64]:
+    def restore(self, grid: Grid, sums: NDArray[np.signedinteger], seed: int) -> NDArray[np.float64]:
         """The sum of decoded updates, or a rule's result, as reals (d,), not yet divided by the weight."""
         ...

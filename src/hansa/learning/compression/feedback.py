@@ -29,7 +29,9 @@ class Lossy(Protocol):
 
     def decode(self, grid: Grid, data: bytes | memoryview, seed: int) -> Integers: ...
 
-    def restore(self, grid: Grid, sums: NDArray[np.int64], seed: int) -> NDArray[np.float64]: ...
+    def limit(self, grid: Grid) -> int: ...
+
+    def restore(self, grid: Grid, sums: NDArray[np.signedinteger], seed: int) -> NDArray[np.float64]: ...
 
 
 def check_decay(decay: float) -> None:
@@ -40,7 +42,8 @@ def check_decay(decay: float) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Coded:
-    """A stage from a float32 vector (d,) to the payload's bytes as uint8, and back to reals (d,) by decoding and restoring it."""
+    """A compression in one round: the packing of its updates' bytes (`model.update_format`), and a stage from a float32 vector (d,) to
+    a payload as uint8 and back to reals (d,)."""
 
     lossy: Lossy
     grid: Grid
@@ -54,8 +57,14 @@ class Coded:
         return np.frombuffer(payload, np.uint8), state, measured | {"compression.bytes": float(len(payload))}
 
     def decode(self, value: Value, state: State) -> Step:
-        values = self.lossy.decode(self.grid, value.data, self.seed)
-        return self.lossy.restore(self.grid, values.astype(np.int64), self.seed), state, {}
+        return self.lossy.restore(self.grid, self.unpack(value.data), self.seed), state, {}
+
+    @property
+    def limit(self) -> int:
+        return self.lossy.limit(self.grid)
+
+    def unpack(self, data: bytes | memoryview) -> Integers:
+        return self.lossy.decode(self.grid, data, self.seed)
 
 
 def initial_error(lossy: Lossy, layout: Layout) -> State:

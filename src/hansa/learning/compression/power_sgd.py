@@ -123,7 +123,7 @@ class PowerSgd(msgspec.Struct, frozen=True, tag="power-sgd", forbid_unknown_fiel
             size += factors if piece.rows else (piece.span.stop - piece.span.start) * grid.width
         return size
 
-    def restore(self, grid: Grid, sums: NDArray[np.int64], seed: int) -> NDArray[np.float64]:
+    def restore(self, grid: Grid, sums: NDArray[np.signedinteger], seed: int) -> NDArray[np.float64]:
         return grid.reals(sums)
 
     def _pieces(self, layout: Layout) -> list[_Piece]:

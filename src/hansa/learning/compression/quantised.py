@@ -96,7 +96,7 @@ class Quantised(msgspec.Struct, frozen=True, tag="quantised", forbid_unknown_fie
         layout = self.grid(grid).layout
         return len(layout.tensors) * grid.width + packed_size(layout.size, self.bits)
 
-    def restore(self, grid: Grid, sums: NDArray[np.int64], seed: int) -> NDArray[np.float64]:
+    def restore(self, grid: Grid, sums: NDArray[np.signedinteger], seed: int) -> NDArray[np.float64]:
         return rotate_back(grid.layout, grid.scales, sums, seed) if self.rotated else grid.reals(sums)
 
 

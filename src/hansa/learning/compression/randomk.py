@@ -57,7 +57,7 @@ class RandomK(msgspec.Struct, frozen=True, tag="random-k", forbid_unknown_fields
     def limit(self, grid: Grid) -> int:
         return self._chunks(grid).count * grid.width
 
-    def restore(self, grid: Grid, sums: NDArray[np.int64], seed: int) -> NDArray[np.float64]:
+    def restore(self, grid: Grid, sums: NDArray[np.signedinteger], seed: int) -> NDArray[np.float64]:
         return grid.reals(sums)
 
     def _chunks(self, grid: Grid) -> Chunks:

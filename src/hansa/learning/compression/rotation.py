@@ -55,7 +55,7 @@ def rotate(layout: Layout, value: Vector, seed: int) -> Vector:
     return result
 
 
-def rotate_back(layout: Layout, scales: Scales, sums: NDArray[np.int64], seed: int) -> NDArray[np.float64]:
+def rotate_back(layout: Layout, scales: Scales, sums: NDArray[np.signedinteger], seed: int) -> NDArray[np.float64]:
     """Reals (d,) of a sum of rotated integers (d',): exact until one multiplication by scale / sqrt(B) per coordinate.
 
     ProtocolError when a sum could leave int64 on the way; FormatError when they are not integers of the rotated layout.

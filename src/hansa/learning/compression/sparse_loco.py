@@ -75,7 +75,7 @@ class SparseLoco(msgspec.Struct, frozen=True, tag="sparse-loco", forbid_unknown_
         chunks = self._chunks(grid)
         return 4 * self._groups(grid) * grid.width + chunks.packed_size + packed_size(chunks.count, 2)
 
-    def restore(self, grid: Grid, sums: NDArray[np.int64], seed: int) -> NDArray[np.float64]:
+    def restore(self, grid: Grid, sums: NDArray[np.signedinteger], seed: int) -> NDArray[np.float64]:
         return grid.reals(sums)
 
     def _chunks(self, grid: Grid) -> Chunks:

@@ -59,7 +59,7 @@ class TopK(msgspec.Struct, frozen=True, tag="top-k", forbid_unknown_fields=True)
         chunks = self._chunks(grid)
         return chunks.packed_size + chunks.count * grid.width
 
-    def restore(self, grid: Grid, sums: NDArray[np.int64], seed: int) -> NDArray[np.float64]:
+    def restore(self, grid: Grid, sums: NDArray[np.signedinteger], seed: int) -> NDArray[np.float64]:
         return grid.reals(sums)
 
     def _chunks(self, grid: Grid) -> Chunks:
