@@ -55,6 +55,8 @@ class Job:
     drawn: bool = False
     accrued: int = 0
     claimed: int = 0
+    part: tuple[str, ...] = ()  # trainers of what is open; `lists` has those that are seated now
+    openings: dict[int, int] = field(default_factory=dict)
     members: dict[str, Member] = field(default_factory=dict)
     lists: dict[int, list[str]] = field(default_factory=lambda: {TRAINER: [], COORDINATOR: [], VERIFIER: []})
     rounds: dict[int, Record] = field(default_factory=dict)
@@ -89,6 +91,10 @@ class Job:
         names = self.lists[COORDINATOR]
         return None if self.coordinator is None or not names else names[self.coordinator]
 
+    @property
+    def deserted(self) -> bool:
+        return sum(one in self.lists[TRAINER] for one in self.part) < self.terms.quorum
+
     def done(self, milestone: int) -> bool:
         return self.round > (milestone + 1) * self.span
 
@@ -119,13 +125,20 @@ class Ledger:
         self.jobs[first] = Job(first, client, terms, terms.genesis)
 
     def enrol(self, job: int, who: str, role: int, now: int) -> None:
-        j = self.job(job, ENROLLING)
-        need(now < j.terms.enrolBy and who in self.registered and who not in j.members, "enrol")
+        j = self.job(job, *((ENROLLING, RUNNING) if role == TRAINER else (ENROLLING,)))
+        until = j.terms.enrolBy if j.phase == ENROLLING else j.terms.deadline - j.terms.patience
+        need(now < until and who in self.registered and who not in j.members, "enrol")
         need(role != TRAINER or len(j.lists[TRAINER]) < j.terms.maxTrainers, "full")
         self.vault.check_lock(who, j.stake(role))
         self.vault.lock(job, who, j.stake(role), j.terms.deadline + 4 * j.terms.window)
         j.members[who] = Member(role, len(j.lists[role]))
         j.lists[role].append(who)
+
+    def leave(self, job: int, who: str) -> None:
+        j = self.job(job, RUNNING)
+        need(who in j.lists[TRAINER], "seat")
+        j.lists[TRAINER].remove(who)
+        self.vault.release(job, who)
 
     def reveal(self, job: int, who: str, now: int) -> None:
         j = self.job(job, ENROLLING)
@@ -179,8 +192,9 @@ class Ledger:
                 self.market.reject(kernel, LEDGER)
 
     def _open_round(self, j: Job, now: int) -> None:
-        j.attempt = j.rounds[j.round].anchor.attempt + 1 if j.round in j.rounds else 0
-        j.round_phase, j.opened_at = ROUND_OPEN, now
+        j.attempt = j.openings.get(j.round, 0)
+        j.openings[j.round] = j.attempt + 1
+        j.round_phase, j.opened_at, j.part = ROUND_OPEN, now, tuple(j.lists[TRAINER])
 
     def _penalise(self, j: Job, who: str, bps: int, finder: str | None) -> None:
         member = j.members[who]
@@ -215,7 +229,7 @@ class Ledger:
         j = self.job(job, RUNNING)
         need(j.round_phase == ROUND_OPEN and j.round <= j.terms.rounds and now < j.terms.deadline, "phase")
         need(who == j.who_coordinates(), "coordinator")
-        need(j.terms.quorum <= record.anchor.accepted <= len(j.lists[TRAINER]), "accepted")
+        need(j.terms.quorum <= record.anchor.accepted <= len(j.part), "accepted")
         j.rounds[j.round] = record
         j.round_phase = ANCHORED
 
@@ -254,7 +268,7 @@ class Ledger:
         assert challenger
         self.books.credit[LEDGER][challenger] += j.terms.challengeBond
 
-    def condemn(self, job: int, record: Record, seats: Sequence[int], by: str, now: int) -> None:
+    def condemn(self, job: int, record: Record, seats: Sequence[int], now: int) -> None:
         j = self.job(job, RUNNING)
         number = record.anchor.round
         need(j.rounds.get(number) is record, "replaced")
@@ -266,7 +280,7 @@ class Ledger:
             self._return_bond(j)
         j.round, j.model = number, record.anchor.base
         liar = j.lists[COORDINATOR][record.coordinator]
-        self._penalise(j, liar, WHOLE, record.challenger or by)
+        self._penalise(j, liar, WHOLE, record.challenger)
         if j.who_coordinates() == liar:
             self._replace(j)
         self._open_round(j, now)
@@ -291,9 +305,18 @@ class Ledger:
         member, late = j.members.get(who), j.who_coordinates()
         need(member and member.role == COORDINATOR and not member.out and who != late, "who")
         need(now >= j.opened_at + j.terms.patience, "patience")
+        need(not j.deserted or len(j.lists[TRAINER]) < j.terms.quorum, "regroup")
         j.coordinator, j.opened_at = j.members[who].index, now
         assert late
-        self._penalise(j, late, LATE_BPS, None)
+        if not j.deserted:
+            self._penalise(j, late, LATE_BPS, None)
+
+    def regroup(self, job: int, now: int) -> None:
+        j = self.job(job, RUNNING)
+        need(j.round_phase == ROUND_OPEN and j.round <= j.terms.rounds and now < j.terms.deadline, "phase")
+        need(j.deserted and len(j.lists[TRAINER]) >= j.terms.quorum, "trainers")
+        need(len(j.part) < j.terms.quorum or now >= j.opened_at + j.terms.patience, "patience")
+        self._open_round(j, now)
 
     def equivocation(self, job: int, seat: int, by: str) -> None:
         j = self.job(job, RUNNING)

@@ -14,6 +14,7 @@ from tests.contracts.drain import drain
 from tests.contracts.evm import DAY
 from tests.contracts.model_jobs import ANCHORED, CHALLENGED, CLOSED, ENROLLING, ROUND_OPEN, RUNNING, Job
 from tests.contracts.model_money import FUNDED, SUBMITTED
+from tests.contracts.quarrels import QUARRELS, quarrel
 from tests.contracts.town import CLIENTS, COORDINATORS, PEOPLE, ROLE_OF, STAKES, TERMS, TRAINERS, VERIFIERS, Town, build, terms_from
 from tests.contracts.world import COORDINATOR, FETCHED, TRAINER, VALID, VERIFIER
 
@@ -23,7 +24,6 @@ member = st.sampled_from(sorted(ROLE_OF))
 number = st.integers(0, 9)
 ballots = st.dictionaries(st.integers(0, 2), st.sampled_from([VALID, VALID, FETCHED]), min_size=1)
 budgets = st.lists(st.integers(1, 3_000), min_size=2, max_size=2)
-QUARRELS = ("void", "defend", "prove", "lapse", "condemn", "undo", "late", "by time", "by time after all", "too late", "two faces")
 MAX_JOBS = 3
 
 
@@ -164,8 +164,13 @@ class Conservation(RuleBasedStateMachine):
 
     @rule(pick=number, name=anyone, role=st.integers(1, 3), own=st.booleans())
     def enrol(self, pick: int, name: str, role: int, own: bool) -> None:
-        if job := self.job(pick, ENROLLING):
+        if job := self.job(pick, ENROLLING, RUNNING):
             self.town.enrol(job.id, name, ROLE_OF.get(name, role) if own else role)
+
+    @rule(pick=number, name=st.sampled_from((*TRAINERS, *TRAINERS, *PEOPLE)), come=st.booleans())
+    def come_or_go(self, pick: int, name: str, come: bool) -> None:
+        if job := self.job(pick, RUNNING):
+            self.town.enrol(job.id, name, TRAINER) if come else self.town.leave(job.id, name)
 
     @rule(pick=number, verifiers=st.integers(2, 4), trainers=st.integers(1, 3), reveals=st.integers(2, 4), unwilling=anyone)
     def gather(self, pick: int, verifiers: int, trainers: int, reveals: int, unwilling: str = "") -> None:
@@ -193,7 +198,7 @@ class Conservation(RuleBasedStateMachine):
         if job := self.job(pick, ENROLLING):
             self.town.reveal(job.id, name)
 
-    @rule(pick=number, act=st.sampled_from(["start", "cancel", "takeover", "takeover", "expire", "close"]), name=anyone)
+    @rule(pick=number, act=st.sampled_from(["start", "cancel", "takeover", "takeover", "regroup", "expire", "close"]), name=anyone)
     def simple(self, pick: int, act: str, name: str) -> None:
         if job := self.job(pick, ENROLLING, RUNNING):
             self.town.simple(act, job.id, name)
@@ -244,46 +249,8 @@ class Conservation(RuleBasedStateMachine):
 
     @rule(pick=number, how=st.sampled_from(QUARRELS), offset=st.integers(-1, 1))
     def quarrel(self, pick: int, how: str, offset: int) -> None:
-        """One whole dispute about the current round, from its anchor to its end."""
-        job, t = self.job(pick, RUNNING), self.town
-        if job is None or job.phase != RUNNING or job.round > job.terms.rounds or (name := job.who_coordinates()) is None:
-            return
-        if how == "late" and job.round_phase == ROUND_OPEN:
-            self.go_to(job.opened_at + job.terms.patience + min(offset, 0))
-            t.simple("takeover", job.id, COORDINATORS[(job.members[name].index + 1 + pick % 2) % 3])
-            return
-        if how == "too late":
-            self.advance(pick, 2)  # work that is final must be paid before the rest expires
-            self.go_to(job.terms.deadline + min(offset, 0))
-            t.simple("expire", job.id)
-            return
-        if job.round_phase == ROUND_OPEN and not t.anchor(job.id, name, len(job.lists[TRAINER])):
-            return
-        record = t.records[job.id][-1]
-        if how in ("void", "defend", "prove", "by time after all"):
-            if offset > 0:  # the last moment of the window, or the first after it
-                self.go_to(record.at + job.terms.window - pick % 2)
-            t.judge("challenge", job.id)
-        if how == "void":
-            self.go_to(record.challenged_at + job.terms.window + offset)
-            t.judge("voidRound", job.id)
-        if how == "two faces":
-            t.equivocate(job.id, record, 2, "hunter")
-            t.finalise(job.id, {0: VALID, 2: VALID})  # the seat that lied is counted no more
-            t.finalise(job.id, {0: VALID, 1: VALID})
-        if how in ("lapse", "by time", "by time after all"):
-            self.go_to(record.at + (2 if how == "lapse" else 1) * job.terms.window + offset)
-            if how != "lapse":
-                t.finalise(job.id, {pick % 3: FETCHED}, by_time=True)
-            else:
-                t.judge("lapse", job.id)
-        if how in ("defend", "undo"):
-            t.finalise(job.id, {0: VALID, 1: FETCHED, 2: FETCHED})  # one valid verdict of three is not enough
-            t.finalise(job.id, {0: VALID, 2: VALID})
-        if how == "undo" and offset:
-            self.go_to(record.at + job.terms.window + min(offset, 0))
-        if how in ("prove", "condemn", "undo"):
-            t.condemn(job.id, record, [0, 1], "hunter")
+        if job := self.job(pick, RUNNING):
+            quarrel(self.town, job, pick, how, offset, lambda steps: self.advance(pick, steps))
 
     @rule(pick=number, steps=st.integers(1, 3))
     def advance_further(self, pick: int, steps: int) -> None:
@@ -306,7 +273,7 @@ class Conservation(RuleBasedStateMachine):
             elif job.settled == job.terms.milestones:
                 self.town.simple("close", job.id)
             elif name := job.who_coordinates():
-                self.town.anchor(job.id, name, len(job.lists[TRAINER]))
+                self.town.anchor(job.id, name, len(job.part))
 
     # -- time -----------------------------------------------------------------------------------------------------------
 
@@ -334,7 +301,7 @@ class Conservation(RuleBasedStateMachine):
             if job.phase == ENROLLING:
                 found += [terms.enrolBy, job.reveal_by, terms.deadline]
             if job.phase == RUNNING:
-                found += [terms.deadline, job.opened_at + terms.patience]
+                found += [terms.deadline, terms.deadline - terms.patience, job.opened_at + terms.patience]
                 found += [job.rounds[n].at + terms.window for n in job.rounds]
             if job.round_phase == ANCHORED:
                 found.append(job.rounds[job.round].at + 2 * terms.window)

@@ -29,6 +29,7 @@ NEAREST = {
     "ledger/Jobs.sol": "test_settlement",
     "ledger/Rounds.sol": "test_rounds",
     "ledger/Settlement.sol": "test_settlement",
+    "Cohort.sol": "test_membership",
     "cohort/Enrolment.sol": "test_cohort",
     "cohort/Verdicts.sol": "test_verdicts",
 }

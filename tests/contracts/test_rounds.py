@@ -280,21 +280,6 @@ def test_a_round_undone_after_a_takeover_stays_with_who_took_over(world: World) 
     assert staked(world, job.coordinators[0]) == 900  # a tenth for lateness, and the rest of its lock
 
 
-def test_an_attempt_number_of_a_round_is_never_used_again(world: World, job: Job) -> None:
-    first, trainer = job.play(1)[0], job.trainers[0].address
-    early = job.draft()
-    assert (early.round, early.attempt) == (2, 0)
-    world.ledger.registerUpdate(job.id, 2, digest("u"), sender=trainer)
-    job.condemn(first)  # the second round was opened and never anchored
-    job.play(1)
-    assert (job.state.round, job.state.attempt) == (2, 1)
-    with refused("WrongRound", 2, 0, 2, 1):
-        world.ledger.anchor(replace(early, base=job.state.model), sender=job.coordinator.address)
-    world.ledger.registerUpdate(job.id, 2, digest("u"), sender=trainer)  # what was registered before the undo counts no more
-    job.finalise(job.anchor())
-    assert world.ledger.roundOf(job.id, 2).openings == 2
-
-
 def test_r15_a_late_coordinator_is_taken_over_and_pays_a_tenth(world: World, job: Job) -> None:
     standby = job.coordinators[1]
     world.wait(job.terms.patience - 1)

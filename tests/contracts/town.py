@@ -31,7 +31,7 @@ from tests.contracts.world import (
 )
 
 CLIENTS = ("client0", "client1")
-TRAINERS = ("trainer0", "trainer1", "trainer2")
+TRAINERS = ("trainer0", "trainer1", "trainer2", "trainer3")
 COORDINATORS = ("coordinator0", "coordinator1", "coordinator2")
 VERIFIERS = ("verifier0", "verifier1", "verifier2", "verifier3")
 OTHERS = ("provider", "evaluator", "hunter")
@@ -137,6 +137,9 @@ class Town:
             lambda: self.world.cohort.enrol(job, role, commitment, **self.who(name)),
         )
 
+    def leave(self, job: int, name: str) -> bool:
+        return self.both(lambda: self.ledger.leave(job, name), lambda: self.world.cohort.leaveJob(job, **self.who(name)))
+
     def reveal(self, job: int, name: str) -> bool:
         secret = (digest("value", name), digest("salt", name))
         return self.both(
@@ -149,7 +152,7 @@ class Town:
         j = self.ledger.jobs.get(job)
         if j is None or j.phase != model_jobs.RUNNING or j.round > j.terms.rounds or j.coordinator is None:
             return False
-        trainers = tuple(j.lists[TRAINER][:accepted])
+        trainers = j.part[:accepted]
         totals = self.ledger.totals(j, trainers) if trainers and j.round_phase == model_jobs.ROUND_OPEN else {}
         root = payout.Credits(job, totals).root if totals else digest("root")
         at = (job, j.round, j.attempt)
@@ -185,7 +188,7 @@ class Town:
     def condemn(self, job: int, record: Record, seats: list[int], by: str) -> bool:
         signatures = [self.sign(record, seat, WRONG) for seat in seats]
         return self.both(
-            lambda: self.ledger.condemn(job, record, seats, by, self.now),
+            lambda: self.ledger.condemn(job, record, seats, self.now),
             lambda: self.world.ledger.condemn(record.anchor, digest("right"), seats, signatures, **self.who(by)),
         )
 
@@ -212,11 +215,12 @@ class Town:
         return self.both(models[name], lambda: getattr(self.world.ledger, name)(anchor, **self.who(by)))
 
     def simple(self, name: str, job: int, by: str = "hunter") -> bool:
-        """start, cancel, takeover, expire, close: calls that carry the job only."""
+        """start, cancel, takeover, regroup, expire, close: calls that carry the job only."""
         models = {
             "start": lambda: self.ledger.start(job, by, self.now),
             "cancel": lambda: self.ledger.cancel(job, self.now),
             "takeover": lambda: self.ledger.takeover(job, by, self.now),
+            "regroup": lambda: self.ledger.regroup(job, self.now),
             "expire": lambda: self.ledger.expire(job, self.now),
             "close": lambda: self.ledger.close(job),
         }
@@ -302,6 +306,11 @@ class Town:
         assert seen == (job.phase, job.round, job.settled, job.model, job.accrued, job.claimed), job.id
         if job.phase == model_jobs.RUNNING and job.round <= job.terms.rounds:
             assert (state.roundPhase, state.attempt, state.openedAt) == (job.round_phase, job.attempt, job.opened_at), job.id
+            assert state.trainers == len(job.part), job.id
+            seen = {name for name in TRAINERS if self.world.cohort.takesPart(job.id, self.account[name].address)}
+            assert seen == set(job.part), job.id
+            leavers = sum(name not in job.lists[TRAINER] for name in job.part)
+            assert self.world.cohort.attendance(job.id) == (len(job.lists[TRAINER]), leavers), job.id
         for name in (*job.lists[COORDINATOR], *job.lists[VERIFIER]) if job.phase == model_jobs.RUNNING else ():
             assert self.world.cohort.memberOf(job.id, self.account[name].address).out == job.members[name].out, name
 
