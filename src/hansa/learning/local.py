@@ -16,6 +16,7 @@ import numpy as np
 import torch
 
 from hansa.core.errors import ConfigError, DataError, FormatError
+from hansa.learning.batches import passes
 from hansa.learning.calls import TrainingSummary
 from hansa.learning.examples import Examples
 from hansa.learning.metrics import Evaluation
@@ -101,17 +102,12 @@ def _finite(loss: float) -> float:
 
 
 def _batches(features: torch.Tensor, targets: torch.Tensor, local: LocalTraining, seed: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-    """Batches of freshly shuffled passes; the last one of a pass may be smaller."""
-    bits, rows = np.random.PCG64(seed), len(features)
-    left = local.steps or local.epochs * math.ceil(rows / local.batch)
-    while left:
-        # Sorting raw words is a shuffle that no later version of numpy can change.
-        order = np.argsort(bits.random_raw(rows), kind="stable")[: left * local.batch]
+    """The rows and targets of each step."""
+    for order in passes(len(features), local, seed):
         index = torch.from_numpy(order).to(features.device)
         shuffled, wanted = features[index], targets[index]
         for start in range(0, len(order), local.batch):
             yield shuffled[start : start + local.batch], wanted[start : start + local.batch]
-            left -= 1
 
 
 def train(
