@@ -7,8 +7,12 @@ from hansa.learning.strategies.fedadagrad import FedAdagrad
 from hansa.learning.strategies.fedadam import FedAdam
 from hansa.learning.strategies.fedavg import FedAvg
 from hansa.learning.strategies.fedavgm import FedAvgM
+from hansa.learning.strategies.fedbn import FedBN
+from hansa.learning.strategies.fedbuff import FedBuff
+from hansa.learning.strategies.fednova import FedNova
 from hansa.learning.strategies.fedprox import FedProx
 from hansa.learning.strategies.fedyogi import FedYogi
+from hansa.learning.strategies.scaffold import Scaffold
 
-AnyStrategy = FedAvg | FedAvgM | FedProx | FedAdam | FedAdagrad | FedYogi | DiLoCo
+AnyStrategy = FedAvg | FedAvgM | FedProx | Scaffold | FedNova | FedAdam | FedAdagrad | FedYogi | FedBN | FedBuff | DiLoCo
 """What a job may name, by the tag `type`."""
