@@ -23,16 +23,14 @@ class TrainerFacts(msgspec.Struct, frozen=True):
 def trainer_duties(job: JobState, me: str, own: TrainerFacts, now: float) -> list[Duty]:
     """Train once per (round, base model), bring it to every new coordinator; without a receipt at half the patience, go to the ledger.
 
-    Who has come since the round was opened waits for the next opening; who has left still works for what it left in, and then only gets
-    its money. Last in rank, a seated trainer also keeps the job moving by all that needs no verdicts.
+    Who has come since the round was opened waits for the next opening; who has left still works for what it left in. Last in rank,
+    all of them also keep the job moving by what needs no verdicts: so does who left, for its money comes of it.
     """
     if me not in job.trainers and me not in job.joined and me not in job.left:
         return []
-    due = parting(job, me, own.claimed)
-    if me not in job.left:
-        due += upkeep(job, {}, now, rank_of(job, me))
-        if own.leaving and job.running:
-            due.append(duties.Leave(job.id))
+    due = parting(job, me, own.claimed) + upkeep(job, {}, now, rank_of(job, me))
+    if own.leaving and job.running and me not in job.left:
+        due.append(duties.Leave(job.id))
     if me not in job.trainers or job.phase is not Phase.OPEN or now >= job.terms.deadline:
         return due
     if (job.round, job.base) not in own.updates:
