@@ -18,6 +18,7 @@ import pytest
 
 from hansa.core.config import save
 from hansa.learning.schema import Numeric, Schema
+from hansa.learning.strategies.fedavg import FedAvg
 from hansa.learning.strategy import LocalTraining
 from hansa.market.order import Held, Order, Seats, Times
 from hansa.model.architectures import Linear, Objective
@@ -136,7 +137,7 @@ def an_order(table: str, budget: str = "60", **times: object) -> Order:
     kept: dict[str, object] = {"enrol": 600, "patience": 20, "window": 10, "deadline": 3_600, **times}
     return Order(
         title="a small study", budget=budget, rounds=2, seats=Seats(trainers=2, quorum=1, verifiers=1), times=Times(**kept),  # type: ignore[arg-type]
-        data_schema=SCHEMA, architecture=Linear(2), objective=Objective.BINARY, training=LocalTraining(rate=0.1, batch=8, epochs=1),
+        data_schema=SCHEMA, architecture=Linear(2), objective=Objective.BINARY, strategy=FedAvg(LocalTraining(rate=0.1, batch=8, epochs=1)),
         held=Held(table), seed=7,
     )  # fmt: skip
 

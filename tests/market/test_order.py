@@ -16,6 +16,7 @@ from hansa.core.errors import ConfigError, DataError
 from hansa.core.types import BlobRef, Digest
 from hansa.learning import shards
 from hansa.learning.schema import Numeric, Schema
+from hansa.learning.strategies.fedavg import FedAvg
 from hansa.learning.strategy import LocalTraining
 from hansa.market.order import Held, Order, Seats, Times, amount, prepare, specification, terms
 from hansa.model import codec
@@ -36,7 +37,7 @@ def folder(tmp_path: Path) -> Path:
 def order(**changed: object) -> Order:
     made = Order(
         title="a study", budget="100", rounds=4, milestones=2, seats=Seats(trainers=3, quorum=2), times=Times(60, 20, 10, 900),
-        data_schema=SCHEMA, architecture=Linear(2), objective=Objective.BINARY, training=LocalTraining(rate=0.1, batch=8, epochs=1),
+        data_schema=SCHEMA, architecture=Linear(2), objective=Objective.BINARY, strategy=FedAvg(LocalTraining(rate=0.1, batch=8, epochs=1)),
         held=Held("held.csv", margin=0.05), seed=7,
     )  # fmt: skip
     return replace(made, **changed)

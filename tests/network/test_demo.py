@@ -8,7 +8,8 @@ import sys
 from pathlib import Path
 
 from hansa.core.encoding import decode
-from hansa.simulation.demo import ROUNDS, DemoResult
+from hansa.simulation.demo import DemoResult
+from hansa.simulation.scenes.training import ROUNDS
 
 SECONDS = 240
 MEMORY = 2 << 30
@@ -30,8 +31,12 @@ def test_the_demo_keeps_every_promise(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", PROGRAM], env=environment, capture_output=True, timeout=SECONDS, check=False)
     assert done.returncode == 0, done.stderr.decode(errors="replace")
     result = decode(done.stdout, DemoResult)
-    assert (result.rounds, result.replaced, result.conserved, result.sound, result.approved) == (ROUNDS, True, True, True, True)
-    assert result.federated > max(result.pooled - 0.02, sum(result.alone.values()) / len(result.alone))
+    hospitals, poisoning = result.hospitals, result.poisoning
+    assert hospitals is not None and poisoning is not None
+    assert hospitals.rounds == ROUNDS
+    assert (hospitals.replaced, hospitals.conserved, hospitals.sound, hospitals.approved) == (True, True, True, True)
+    assert hospitals.federated > max(hospitals.pooled - 0.02, sum(hospitals.alone.values()) / len(hospitals.alone))
+    assert poisoning.rule[-1] > 0.9 and poisoning.mean[-1] < poisoning.rule[-1] - 0.1
     assert result.memory <= MEMORY
     assert result.ok
     assert not list(homes[0].iterdir()) and not list(homes[1].iterdir()), "the demo left something behind"

@@ -25,7 +25,7 @@ from hansa.learning.strategies.fedadam import FedAdam
 from hansa.learning.strategies.fedavg import FedAvg
 from hansa.learning.strategies.fedavgm import FedAvgM
 from hansa.learning.strategies.fedprox import FedProx
-from hansa.learning.strategy import LocalTraining
+from hansa.learning.strategy import LocalTraining, Vectors
 from hansa.model.architectures import Linear, Mlp, layout
 from hansa.model.state import ModelState, Vector
 from hansa.node.compose import make_trainer
@@ -159,10 +159,12 @@ class Recorder(FlowerTrainer):
         super().__init__(*arguments, **options)
         self.made: list[tuple[int, int, Vector, Vector]] = []
 
-    async def change(self, job: JobState, spec: JobSpec, round: int, state: ModelState) -> Vector:
-        change = await super().change(job, spec, round, state)
-        self.made.append((job.id, round, state.vector, change))
-        return change
+    async def change(
+        self, job: JobState, spec: JobSpec, round: int, base: ModelState, told: Vectors, kept: Vectors
+    ) -> tuple[Vector, Vectors]:
+        change, keeps = await super().change(job, spec, round, base, told, kept)
+        self.made.append((job.id, round, base.vector, change))
+        return change, keeps
 
 
 def write(path: Path, held: Examples) -> Path:
@@ -266,7 +268,7 @@ def test_an_app_that_fails_or_gives_no_numbers_costs_its_site_the_round_alone(ha
             assert isinstance(site, Recorder) and site.account in state.trainers
             spec, _ = await site.spec(state)
             with pytest.raises(kind, match=sentence):
-                await site.change(state, spec, 1, await site.model(state, spec, 1))
+                await site.change(state, spec, 1, await site.model(state, spec, 1), (), ())
 
     hall.play(scenario)
 

@@ -40,7 +40,7 @@ def job() -> JobState:
 
 def update(state: JobState, trainer: str, value: int, weight: int = 1) -> tuple[Accepted, bytes]:
     """An update whose every coordinate is `value` steps of the public scale."""
-    made = Update(SPEC.layout, SPEC.scales, np.full(SPEC.layout.size, value, np.int16), weight)
+    made = Update(SPEC.layout, SPEC.pipeline.grid.scales, np.full(SPEC.layout.size, value, np.int16), weight)
     blob = SPEC.update_format(state).encode(made, DATASET)
     said = UpdateStatement(state.id, state.round, Address(trainer), state.base, sha256(blob), len(blob), weight, DATASET)
     return Accepted(said, b"s" * 65), blob

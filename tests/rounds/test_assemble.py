@@ -24,9 +24,9 @@ ACCEPTED = [accepted for accepted, _ in MADE]
 
 def test_the_sum_is_exact_and_the_next_model_is_the_weighted_mean_away() -> None:
     made = outcome(SPEC, job(), Standing(BASE), ACCEPTED, BLOBS, Address(C[0]))
-    aggregate = Aggregate.decode(made.aggregate, SPEC.layout, SPEC.scales, 16)
+    aggregate = Aggregate.decode(made.aggregate, SPEC.layout, SPEC.pipeline.grid.scales, 16)
     assert set(aggregate.values.tolist()) == {100 - 3 * 40 + 2 * 7} and (aggregate.weight, aggregate.count) == (6, 3)
-    step = np.float64(-6) * SPEC.scales[0] / 6
+    step = np.float64(-6) * SPEC.pipeline.grid.scales[0] / 6
     assert np.array_equal(codec.decode(made.model, SPEC.layout).vector, (BASE.vector.astype(np.float64) + step).astype(np.float32))
 
 
@@ -65,7 +65,7 @@ def test_a_trainer_is_not_paid_twice_for_two_updates() -> None:
 
 @pytest.mark.parametrize("other", [{"job": 8}, {"round": 2}, {"base": b"?" * 32}])
 def test_a_statement_about_another_round_is_refused(other: dict[str, object]) -> None:
-    with pytest.raises(ProtocolError, match="another job, round or base model"):
+    with pytest.raises(ProtocolError, match="does not take"):
         read_update(SPEC, job(), Accepted(replace(ACCEPTED[0].statement, **other), b""), MADE[0][1])
 
 

@@ -19,11 +19,11 @@ from tests.rounds.logistic import SPEC, job
 def test_a_spec_survives_writing_and_reading_and_has_one_name() -> None:
     written = write_spec(SPEC)
     read = read_spec(written, sha256(written))
-    assert read == SPEC and write_spec(read) == written and read.layout == SPEC.layout and read.scales == SPEC.scales
+    assert read == SPEC and write_spec(read) == written and read.layout == SPEC.layout and read.pipeline == SPEC.pipeline
 
 
 def test_everybody_derives_the_same_public_scales_and_the_rounds_own_format() -> None:
-    assert set(SPEC.scales) == {1.0 / 32767} and len(SPEC.scales) == len(SPEC.layout.tensors)
+    assert set(SPEC.pipeline.grid.scales) == {1.0 / 32767} and len(SPEC.pipeline.grid.scales) == len(SPEC.layout.tensors)
     state = job()
     shape = SPEC.update_format(state)
     assert (shape.job, shape.round, shape.base, shape.spec, shape.max_weight) == (state.id, 1, state.base, state.terms.spec, 100)

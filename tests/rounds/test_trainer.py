@@ -31,7 +31,7 @@ def test_it_trains_again_on_another_base_and_not_for_another_attempt() -> None:
 
 def test_a_receipt_binds_only_the_coordinator_that_gave_it() -> None:
     state = after(running(), round_opened(running(), 1, 0, 190, C[1]))
-    assert trainer_duties(state, T[0], received((1, 0, C[0])), 191) == [duties.Submit(JOB, 1, 0, C[1])]
+    assert trainer_duties(state, T[0], received((1, 0, C[0])), 191) == [duties.Submit(JOB, 1, 0, C[1], 1)]
 
 
 def test_r5_without_a_receipt_it_goes_to_the_ledger_while_that_can_help() -> None:

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from hansa.core.errors import ConfigError, ProtocolError
 from hansa.core.ports import Call, Ledger, Receipt, Signer
 from hansa.learning.schema import Numeric, Schema
+from hansa.learning.strategies.fedavg import FedAvg
 from hansa.learning.strategy import LocalTraining
 from hansa.market.order import Held, Order, Seats, Times, amount
 from hansa.model.architectures import Linear, Objective
@@ -23,7 +24,8 @@ from hansa.simulation.plan import TOKEN, Member, NetworkPlan
 ORDER = Order(
     title="a small study", budget="60", rounds=2, milestones=2, seats=Seats(trainers=2, quorum=1, verifiers=1),
     times=Times(enrol=600, patience=20, window=10, deadline=3_600), data_schema=Schema((Numeric("age"),), "ill", {"no": 0, "yes": 1}),
-    architecture=Linear(1), objective=Objective.BINARY, training=LocalTraining(rate=0.1, batch=8, epochs=1), held=Held("held.csv"), seed=7,
+    architecture=Linear(1), objective=Objective.BINARY, strategy=FedAvg(LocalTraining(rate=0.1, batch=8, epochs=1)),
+    held=Held("held.csv"), seed=7,
 )  # fmt: skip
 
 

@@ -6,7 +6,6 @@ import datetime
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
-from typing import Literal
 
 import msgspec
 import numpy as np
@@ -15,13 +14,16 @@ from hansa.chain.bindings import structs
 from hansa.core.errors import ConfigError
 from hansa.core.types import BlobRef, Digest
 from hansa.learning import data, shards
+from hansa.learning.compression.choice import AnyCompression
 from hansa.learning.examples import Examples, split
 from hansa.learning.normalisation import Normalisation
+from hansa.learning.robust.choice import AnyRule
 from hansa.learning.schema import Schema
-from hansa.learning.strategies.fedavg import FedAvg
-from hansa.learning.strategy import LocalTraining
+from hansa.learning.strategies import AnyStrategy
+from hansa.learning.topology.declaration import Star, Topology
 from hansa.model import codec
 from hansa.model.architectures import Architecture, Objective, initial, inputs
+from hansa.rounds.fitting import check_seats
 from hansa.rounds.spec import PPM, Acceptance, JobSpec
 
 DECIMALS = 18
@@ -72,14 +74,17 @@ class Order(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     data_schema: Schema = msgspec.field(name="schema")
     architecture: Architecture
     objective: Objective
-    training: LocalTraining
+    strategy: AnyStrategy
     held: Held
     seed: int
     milestones: int = 1
-    strategy: Literal["fedavg"] = "fedavg"
     bound: float = 1.0
     bits: int = 16
     max_weight: int = 1
+    clip: float = 0.0
+    compression: AnyCompression | None = None
+    rule: AnyRule | None = None
+    topology: Topology = Star()
     coordinator_bps: int = 500
     verifier_bps: int = 1_000
 
@@ -152,12 +157,14 @@ def _baseline(order: Order, rows: Examples) -> tuple[int, str]:
 
 
 def specification(order: Order, prepared: Prepared, genesis: BlobRef, progress: BlobRef) -> JobSpec:
-    """What the ledger names by its digest; FormatError when the parts of the order do not fit together."""
+    """What the ledger names by its digest; FormatError or ProtocolError when the parts of the order do not fit together."""
+    check_seats(order.strategy, order.rule, order.seats.quorum, order.seats.trainers)
     acceptance = Acceptance("accuracy", prepared.baseline, round(order.held.margin * PPM), prepared.against)
     return JobSpec(
         title=order.title, data=order.data_schema, architecture=order.architecture, objective=order.objective,
-        strategy=FedAvg(order.training), seed=order.seed, genesis=genesis, progress=progress, acceptance=acceptance, bound=order.bound,
-        bits=order.bits, max_weight=order.max_weight,
+        strategy=order.strategy, seed=order.seed, genesis=genesis, progress=progress, acceptance=acceptance, bound=order.bound,
+        bits=order.bits, max_weight=order.max_weight, clip=order.clip, compression=order.compression, rule=order.rule,
+        topology=order.topology,
     )  # fmt: skip
 
 

@@ -53,6 +53,7 @@ class Book:
         self.made: dict[int, dict[tuple[int, bytes], Accepted]] = defaultdict(dict)
         self.kept: dict[int, dict[tuple[int, bytes], BlobRef]] = defaultdict(dict)
         self.received: dict[int, set[tuple[int, int, str]]] = defaultdict(set)
+        self.promised: dict[int, set[tuple[int, int, int]]] = defaultdict(set)
         self.took: dict[int, dict[tuple[int, bytes], dict[str, Accepted]]] = defaultdict(lambda: defaultdict(dict))
         self.left: dict[int, dict[tuple[int, bytes, str], Accepted]] = defaultdict(dict)
         self.absent: dict[int, dict[tuple[int, int], dict[str, frozenset[str]]]] = defaultdict(lambda: defaultdict(dict))
@@ -117,6 +118,9 @@ class Book:
                     self.kept[said.job][(said.round, said.base)] = kept
             case Received(receipt, coordinator):
                 self.received[receipt.job].add((receipt.round, receipt.attempt, coordinator))
+                for made, accepted in self.made[receipt.job].items():
+                    if accepted.statement.update == receipt.update:
+                        self.promised[receipt.job].add((receipt.round, receipt.attempt, made[0]))
             case Took(accepted):
                 said = accepted.statement
                 self.took[said.job][(said.round, said.base)][said.trainer] = accepted
@@ -155,7 +159,7 @@ class Book:
         self.forgotten.add(job)
         self.leaving.discard(job)
         for facts in (
-            self.made, self.kept, self.received, self.took, self.left, self.absent, self.drafts, self.boxes, self.own,
+            self.made, self.kept, self.received, self.promised, self.took, self.left, self.absent, self.drafts, self.boxes, self.own,
             self.contradicted, self.published, self.measured, self.shared, self.claimed,
             self.brought,
         ):  # fmt: skip
@@ -167,7 +171,11 @@ class Book:
 
     def trainer(self, job: int) -> TrainerFacts:
         return TrainerFacts(
-            frozenset(self.made[job]), frozenset(self.received[job]), frozenset(self.claimed[job]), leaving=job in self.leaving
+            frozenset(self.made[job]),
+            frozenset(self.received[job]),
+            frozenset(self.claimed[job]),
+            leaving=job in self.leaving,
+            promised=frozenset(self.promised[job]),
         )
 
     def coordinator(self, job: int) -> CoordinatorFacts:

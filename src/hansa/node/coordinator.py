@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 
+from msgspec.structs import replace
+
 from hansa.core.encoding import decode, encode
 from hansa.core.errors import ProtocolError
 from hansa.core.ports import Handler
@@ -23,6 +25,13 @@ from hansa.rounds.duties import Duty
 from hansa.rounds.job import JobState, Phase
 from hansa.rounds.manifest import Accepted, Held, Manifest, credit_rows
 from hansa.rounds.spec import JobSpec
+from hansa.rounds.staleness import Used, takeable, window
+
+
+class Recall(Duty, frozen=True):
+    """Look up what an asynchronous job's round may take."""
+
+    round: int
 
 
 class CoordinatorNode(Hearing):
@@ -34,23 +43,41 @@ class CoordinatorNode(Hearing):
         super().__init__(parts)
         self._sums: dict[int, tuple[tuple[int, int], frozenset[str]]] = {}
         """Job to the (round, attempt) that is being summed now, and whose updates are in it."""
+        self._recalled: dict[int, tuple[int, bytes, int | None, Used]] = {}
+        """Job to the round and base for which it was looked up how stale updates may be, and which ones earlier rounds took."""
 
     def owed(self, job: JobState) -> Sequence[Duty]:
         if self.account not in job.coordinators:
             return []
-        return coordinator_duties(job, self.account, self.book.coordinator(job.id), self.now())
+        own, recalled = self.book.coordinator(job.id), self._recalled.get(job.id)
+        if job.phase is Phase.OPEN:
+            if recalled is None or recalled[:2] != (job.round, job.base):
+                spec = self.known_spec(job)
+                if spec is None or spec.asynchronous:
+                    return [Recall(job.id, job.round)]
+            else:
+                own = replace(own, staleness=recalled[2], used=recalled[3])
+        return coordinator_duties(job, self.account, own, self.now())
 
     def handlers(self) -> Mapping[str, Handler]:
         return {**super().handlers(), "update": self._take}
 
     async def perform(self, duty: Duty) -> None:
         match duty:
+            case Recall():
+                await self._recall(self.job(duty.job))
             case duties.Assemble():
                 await self._assemble(self.job(duty.job), duty)
             case duties.Collect():
                 await self._collect(self.job(duty.job), duty)
             case _:
                 await super().perform(duty)
+
+    async def _recall(self, job: JobState) -> None:
+        """What the job's spec says of stale updates, and, if it takes any, which of them earlier rounds took."""
+        spec, _ = await self.spec(job)
+        used = await self.used(job, spec)
+        self._recalled[job.id] = (job.round, job.base, spec.staleness if spec.asynchronous else None, used)
 
     async def _take(self, envelope: Envelope, body: bytes) -> bytes:
         """Handler "update": store, journal, then promise; the same update again gets a new receipt for the present attempt."""
@@ -69,11 +96,12 @@ class CoordinatorNode(Hearing):
                 self._check_in_sum(job, said.trainer)
                 await self._keep(job, accepted, bytes(data))
         now = self.job(job.id)
-        if now.phase is not Phase.OPEN or (now.round, now.base) != (said.round, said.base) or now.coordinator != self.account:
+        taken = window(now, spec.staleness).get(said.round) == said.base
+        if now.phase is not Phase.OPEN or not taken or now.coordinator != self.account:
             raise ProtocolError("the round went on while your update was stored; look at the ledger")
         # A receipt says that the update counts in this attempt: none for what came after the sum was begun.
         self._check_in_sum(now, said.trainer)
-        receipt = UpdateReceipt(job.id, said.round, now.attempt, said.trainer, said.update)
+        receipt = UpdateReceipt(job.id, now.round, now.attempt, said.trainer, said.update)
         return encode(Received(receipt, self.account, receipt.sign(self.parts.domain, self.parts.signer)))
 
     def _check_in_sum(self, job: JobState, trainer: str) -> None:
@@ -124,10 +152,11 @@ class CoordinatorNode(Hearing):
 
     async def _assemble(self, job: JobState, duty: duties.Assemble) -> None:
         """Every blob is stored here and promised by a second holder before the anchor that names it is drafted (R17)."""
-        took = dict(sorted(self.book.took[job.id][(job.round, job.base)].items()))
+        spec, _ = await self.spec(job)
+        used = await self.used(job, spec)
+        took = dict(sorted(takeable(job, self.book.took[job.id], spec.staleness, used).items()))
         self._sums[job.id] = ((job.round, job.attempt), frozenset(took))
         try:
-            spec, _ = await self.spec(job)
             accepted = list(took.values())
             blobs = {each.statement.update: await self.blobs.own(each.ref) for each in accepted}
             before = await self.standing(job, spec)
@@ -169,7 +198,7 @@ class CoordinatorNode(Hearing):
         page = Manifest(
             job=job.id, round=job.round, attempt=job.attempt, coordinator=self.account, base=model_ref(job, spec, job.round),
             updates=tuple(accepted), aggregate=aggregate, model=model, credits=credit_rows(made.credits),
-            held=(*updates, *(held for _, held in settled)), server=server[0] if server else None,
+            held=(*updates, *(held for _, held in settled)), server=server[0] if server else None, left_out=made.left_out,
         )  # fmt: skip
         listing, _ = await settle(manifest.write(page), open=True)
         roots = (updates_root(each.statement for each in accepted), Digest(listing.digest), Digest(aggregate.digest), Digest(model.digest))

@@ -17,9 +17,9 @@ from hansa.core.errors import ConfigError, DataError, FormatError, ProtocolError
 from hansa.core.types import Address, Digest
 from hansa.learning.examples import Examples
 from hansa.learning.schema import Schema
-from hansa.learning.strategy import Declared, Strategy, derive_seed
+from hansa.learning.strategy import Declared, Strategy, Vectors, derive_seed
 from hansa.model.layout import Layout, Tensor
-from hansa.model.state import ModelState, checked
+from hansa.model.state import ModelState, Vector, checked
 from hansa.node.config import FlowerConfig, Scalar
 from hansa.node.node import Parts
 from hansa.node.trainer import TrainerNode
@@ -93,11 +93,11 @@ class Names:
 def check_strategy(strategy: Strategy) -> None:
     """DataError unless sites send the change of their weights and nothing else happens there: a ClientApp knows no more."""
     kind = type(strategy)
-    if strategy.local.proximal:
-        raise DataError("the strategy has a proximal term, which a Flower app does not know of; the job is left alone")
     if not issubclass(kind, Declared) or any(getattr(kind, part) is not getattr(Declared, part) for part in _AT_SITES):
         name = kind.__struct_config__.tag if issubclass(kind, Declared) else kind.__name__
         raise DataError(f"the strategy '{name}' has a part at the sites that a Flower app does not play; the job is left alone")
+    if strategy.local.proximal:
+        raise DataError("the strategy has a proximal term, which a Flower app does not know of; the job is left alone")
 
 
 def message_config(spec: JobSpec, round: int, seed: int, own: Mapping[str, Scalar]) -> dict[str, Scalar]:
@@ -154,7 +154,9 @@ class FlowerTrainer(TrainerNode):
         check_strategy(spec.strategy)
         Names(spec.layout, self._flower.names)
 
-    async def change(self, job: JobState, spec: JobSpec, round: int, state: ModelState) -> np.ndarray:
+    async def change(
+        self, job: JobState, spec: JobSpec, round: int, base: ModelState, told: Vectors, kept: Vectors
+    ) -> tuple[Vector, Vectors]:
         if self.parts.workers is None:
             raise ProtocolError("this trainer was composed without workers")
         check_strategy(spec.strategy)
@@ -163,11 +165,11 @@ class FlowerTrainer(TrainerNode):
         call = FlowerCall(
             job.id, round, node_number(self.account), names.arrays, bool(flower.names), config, flower.node, flower.run
         )  # fmt: skip
-        vector = names.to_app(state.vector)
+        vector = names.to_app(base.vector)
         header, buffers = await self.parts.workers.run("train", encode(call), [vector], timeout=flower.time_limit)
         examples = decode(header, FlowerAnswer).examples
         if examples is not None and examples != self._count:
             log.warning("the app trained on other rows than [data] has", extra={"app": examples, "data": self._count})
         if len(buffers) != 1:
             raise FormatError(f"the Flower app's process answered with {len(buffers)} buffers, not 1; restart the node")
-        return checked(names.from_app(buffers[0]) - state.vector, spec.layout.size, "the Flower app's change")
+        return checked(names.from_app(buffers[0]) - base.vector, spec.layout.size, "the Flower app's change"), kept

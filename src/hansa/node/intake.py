@@ -15,6 +15,7 @@ from hansa.rounds.assemble import read_update
 from hansa.rounds.job import JobState, Phase
 from hansa.rounds.manifest import Accepted
 from hansa.rounds.spec import JobSpec
+from hansa.rounds.staleness import check
 from hansa.storage import unixfs
 from hansa.transport.limits import Limits
 
@@ -25,12 +26,11 @@ _INLINE = 64 << 10
 
 
 def check_update(accepted: Accepted, data: bytes | memoryview, job: JobState, spec: JobSpec, domain: Domain, directory: Directory) -> None:
-    """An update of the job's current round, signed by a seated trainer; an error of the tree, one sentence, otherwise."""
+    """An update that the job's current round takes, signed by a seated trainer; an error of the tree, one sentence, otherwise."""
     said = accepted.statement
     if said.trainer not in job.trainers or directory.account_of(said.signer_of(domain, accepted.signature)) != said.trainer:
         raise IdentityError("the update is not signed by a trainer of this job")
-    if (said.round, said.base) != (job.round, job.base):
-        raise ProtocolError(f"the update is of round {said.round}, but round {job.round} of another model is open; train on that")
+    check(job, said, spec.staleness, frozenset())
     if len(data) != said.size or unixfs.root(data) != accepted.ref:
         raise FormatError("the update's bytes do not match the digest its trainer signed; send it again")
     read_update(spec, job, accepted, data)

@@ -37,6 +37,7 @@ from hansa.rounds.duties import Duty
 from hansa.rounds.job import JobState, Phase
 from hansa.rounds.manifest import Manifest
 from hansa.rounds.spec import MAX_SPEC, JobSpec, read_spec
+from hansa.rounds.staleness import Used, used_by
 from hansa.rounds.trainer import parting
 from hansa.runtime.on_demand import Workers
 
@@ -90,7 +91,7 @@ class Node:
         self._specs: dict[int, tuple[JobSpec, BlobRef]] = {}
         self._desks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._models: Recent[ModelState] = Recent(IN_MEMORY, lambda model: model.vector.nbytes)
-        self._manifests: Recent[Manifest] = Recent(4, lambda _: 1)
+        self._manifests: Recent[Manifest] = Recent(16, lambda _: 1)
         self._max_gap: int | None = None
         self._ticked = 0
         self._wake = asyncio.Event()
@@ -295,6 +296,10 @@ class Node:
             self._specs[job.id] = (read_spec(data, ref.digest), ref)
         return self._specs[job.id]
 
+    def known_spec(self, job: JobState) -> JobSpec | None:
+        """The job's specification if it is at hand."""
+        return self._specs[job.id][0] if job.id in self._specs else None
+
     def until(self, job: JobState) -> int:
         """How long this node keeps a job's blobs: past every dispute."""
         return job.terms.deadline + 8 * job.terms.window
@@ -325,7 +330,11 @@ class Node:
         if job.round == 1:
             return Standing(base)
         page = await self.manifest(job, job.round - 1)
-        return Standing(base, page.credit_table(), await self.server(job, spec, base))
+        return Standing(base, page.credit_table(), await self.server(job, spec, base), await self.used(job, spec))
+
+    async def used(self, job: JobState, spec: JobSpec) -> Used:
+        """Updates that the current round would take had no earlier one taken them already."""
+        return used_by([await self.manifest(job, number) for number in range(max(1, job.round - spec.staleness), job.round)])
 
     async def server(self, job: JobState, spec: JobSpec, base: ModelState) -> bytes:
         """The blob of the server's state that the current round starts from; empty when the strategy keeps none, or before round 1."""

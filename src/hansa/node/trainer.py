@@ -7,6 +7,7 @@ import logging
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from msgspec.structs import replace
 
 from hansa.core import frames
 from hansa.core.encoding import decode, encode
@@ -17,16 +18,19 @@ from hansa.identity.statements import UpdateStatement
 from hansa.learning.calls import NeedRows, Rows, TrainCall, Trained, read_answer
 from hansa.learning.examples import Examples
 from hansa.learning.schema import Schema
-from hansa.learning.strategy import derive_seed
-from hansa.model.state import ModelState
-from hansa.model.update import Update, quantise
-from hansa.node.node import Node, Parts
+from hansa.learning.strategy import Vectors, derive_seed
+from hansa.model import vectors
+from hansa.model.stages import State
+from hansa.model.state import ModelState, Vector
+from hansa.node.node import Node, Parts, model_ref
 from hansa.node.records import Made, Received
 from hansa.rounds import duties
+from hansa.rounds.assemble import Standing, server_state
 from hansa.rounds.duties import Duty
 from hansa.rounds.job import JobState
 from hansa.rounds.manifest import Accepted
 from hansa.rounds.spec import JobSpec
+from hansa.rounds.staleness import base_of
 from hansa.rounds.trainer import trainer_duties
 
 log = logging.getLogger(__name__)
@@ -44,6 +48,7 @@ class TrainerNode(Node):
         self._schema, self._rows, self._digest, self._disclose = schema, rows, digest, disclose_rows
         # The name under which workers keep the rows; it never leaves this machine.
         self._kept = Rows.of(digest.hex(), rows)
+        self._training: set[int] = set()
 
     def handlers(self) -> Mapping[str, Handler]:
         """None: a trainer only dials out, and there is nothing here to ask for."""
@@ -56,7 +61,11 @@ class TrainerNode(Node):
     def owed(self, job: JobState) -> Sequence[Duty]:
         if self.account not in job.trainers:
             return []
-        return trainer_duties(job, self.account, self.book.trainer(job.id), self.now())
+        spec = self.known_spec(job)
+        staleness = spec.staleness if spec is not None and spec.asynchronous else None
+        due = trainer_duties(job, self.account, self.book.trainer(job.id), self.now(), staleness)
+        # One training at a time: an asynchronous round does not wait for it, but the next one may still take what it comes to.
+        return [duty for duty in due if not isinstance(duty, duties.Train) or job.id not in self._training or staleness is None]
 
     async def check_eligible(self, job: JobState, spec: JobSpec) -> None:
         """The job's columns must be this site's; DataError names the first that is not."""
@@ -68,7 +77,11 @@ class TrainerNode(Node):
     async def perform(self, duty: Duty) -> None:
         match duty:
             case duties.Train():
-                await self._train(self.job(duty.job), duty)
+                self._training.add(duty.job)
+                try:
+                    await self._train(self.job(duty.job), duty)
+                finally:
+                    self._training.discard(duty.job)
             case duties.Submit():
                 await self._submit(self.job(duty.job), duty)
             case duties.RegisterUpdate():
@@ -77,46 +90,67 @@ class TrainerNode(Node):
                 await super().perform(duty)
 
     async def _train(self, job: JobState, duty: duties.Train) -> None:
-        spec, ref = await self.spec(job)
-        delta = await self.change(job, spec, duty.round, await self.model(job, spec, duty.round))
-        values, saturated = quantise(spec.layout, delta, spec.scales, spec.bits)
-        if saturated:
-            log.warning("update clipped", extra={"duty": duty.name, "coordinates": saturated, "of": spec.layout.size})
+        spec, _ = await self.spec(job)
+        base = await self.model(job, spec, duty.round)
+        server = await self.server(job, spec, base)
+        told = spec.strategy.told(spec.layout, server_state(spec, Standing(base, server=server)))
+        kept, rounding = await self._kept_before(job, spec, duty.round)
+        sent, keeps = await self.change(job, spec, duty.round, base, told, kept)
         weight = min(len(self._rows), spec.max_weight) if self._disclose else 1
-        format = spec.update_format(job)
-        data = format.encode(Update(spec.layout, spec.scales, values, weight), self._digest)
+        update, payload, rounding, measured = await asyncio.to_thread(
+            spec.pipeline.encode, sent, weight, rounding, spec.round_seed(duty.round)
+        )
+        log.info("update", extra={"duty": duty.name, **measured})
+        data = spec.update_format(job, duty.round).encode(update, self._digest, payload)
         blob = await self.blobs.put(data)
         said = UpdateStatement(job.id, duty.round, self.account, duty.base, blob.digest, blob.size, weight, self._digest)
-        made = Made(Accepted(said, said.sign(self.parts.domain, self.parts.signer)))
+        own = await self.blobs.put(vectors.encode((*keeps, *rounding))) if keeps or rounding else None
+        made = Made(Accepted(said, said.sign(self.parts.domain, self.parts.signer)), own)
         await self.book.write(*self.blobs.guard(job.id, blob, self.until(job), open=False), made)
 
-    async def change(self, job: JobState, spec: JobSpec, round: int, state: ModelState) -> np.ndarray:
-        """How this site's training changes a model, float32 (d,)."""
-        seed = derive_seed(spec.seed, round, self.account)
-        return await self._delta(TrainCall(spec.architecture, spec.objective, spec.strategy, seed, self._kept), state.vector)
+    async def _kept_before(self, job: JobState, spec: JobSpec, round: int) -> tuple[Vectors, State]:
+        """What this site goes on from: what its strategy keeps, empty before its first round, and its pipeline's state.
 
-    async def _delta(self, call: TrainCall, vector: np.ndarray) -> np.ndarray:
-        """Local minus global, float32; rows are sent to a worker once and kept there."""
+        Rounds that were undone do not count: only those whose base the ledger still leads through.
+        """
+        bases = {number: model_ref(job, spec, number).digest for number in range(1, round)}
+        made = [(number, base) for number, base in self.book.kept.get(job.id, {}) if bases.get(number) == base]
+        fresh = spec.pipeline.initial()
+        if not made:
+            return (), fresh
+        found = vectors.read(await self.blobs.own(self.book.kept[job.id][max(made)]))
+        return found[: len(found) - len(fresh)], found[len(found) - len(fresh) :]
+
+    async def change(
+        self, job: JobState, spec: JobSpec, round: int, base: ModelState, told: Vectors, kept: Vectors
+    ) -> tuple[Vector, Vectors]:
+        """What this site's training sends, float32 over the travelling layout, and what it keeps. Rows go to a worker once and stay."""
         workers = self.parts.workers
         if workers is None:
             raise ProtocolError("this trainer was composed without workers")
-        header, buffers = await workers.run("train", encode(call), [vector.tobytes()], timeout=TRAIN_SECONDS)
-        answer = read_answer(header)
-        if isinstance(answer, NeedRows):
-            rows = [vector.tobytes(), self._rows.features.tobytes(), self._rows.labels.tobytes()]
-            call = TrainCall(call.architecture, call.objective, call.strategy, call.seed, call.rows, attached=True)
-            header, buffers = await workers.run("train", encode(call), rows, timeout=TRAIN_SECONDS)
-            answer = read_answer(header)
-        if not isinstance(answer, Trained):
+        seed = derive_seed(spec.seed, round, self.account)
+        call = TrainCall(
+            spec.architecture, spec.objective, spec.strategy, seed, self._kept, told=tuple(vector.size for vector in told),
+            kept=tuple(vector.size for vector in kept),
+        )  # fmt: skip
+        buffers = [vector.tobytes() for vector in (base.vector, *told, *kept)]
+        header, answer = await workers.run("train", encode(call), buffers, timeout=TRAIN_SECONDS)
+        trained = read_answer(header)
+        if isinstance(trained, NeedRows):
+            buffers += [self._rows.features.tobytes(), self._rows.labels.tobytes()]
+            header, answer = await workers.run("train", encode(replace(call, attached=True)), buffers, timeout=TRAIN_SECONDS)
+            trained = read_answer(header)
+        if not isinstance(trained, Trained):
             raise ProtocolError("the worker answered a training call with something else; restart the node")
-        return np.frombuffer(buffers[0], "<f4").astype(np.float32, copy=False)
+        sent, *keeps = (np.frombuffer(each, "<f4").astype(np.float32, copy=False) for each in answer)
+        return sent, tuple(keeps)
 
     async def _own(self, job: JobState, round: int, base: bytes) -> tuple[Accepted, bytes]:
         accepted = self.book.made[job.id][(round, base)]
         return accepted, await self.blobs.own(BlobRef(accepted.statement.update, accepted.statement.size))
 
     async def _submit(self, job: JobState, duty: duties.Submit) -> None:
-        accepted, data = await self._own(job, duty.round, job.base)
+        accepted, data = await self._own(job, duty.made, base_of(job, duty.made))
         peer = self.follower.directory.peer(Address(duty.coordinator))
         reply = await self.parts.transport.request(
             peer, "update", frames.pack([encode(accepted), data]), job=job.id, round=duty.round, timeout=10.0
@@ -124,7 +158,7 @@ class TrainerNode(Node):
         got = decode(reply, Received)
         receipt, said = got.receipt, accepted.statement
         key = receipt.signer_of(self.parts.domain, got.signature)
-        wanted = (job.id, said.round, duty.attempt, self.account, said.update)
+        wanted = (job.id, duty.round, duty.attempt, self.account, said.update)
         if (receipt.job, receipt.round, receipt.attempt, receipt.trainer, receipt.update) != wanted:
             raise ProtocolError("the coordinator's receipt is for another update or attempt")
         if self.follower.directory.account_of(key) != duty.coordinator or got.coordinator != duty.coordinator:

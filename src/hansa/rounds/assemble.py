@@ -7,67 +7,84 @@ from dataclasses import dataclass, field
 
 from hansa.core.errors import ProtocolError
 from hansa.core.types import Address, Digest, Wei
-from hansa.learning.strategy import ServerState, mean_of
+from hansa.learning.strategies.fedbuff import UNIT, FedBuff
+from hansa.learning.strategy import ServerState
 from hansa.model import codec, vectors
 from hansa.model.aggregate import Aggregate
 from hansa.model.state import ModelState
 from hansa.model.update import Update, check_range
-from hansa.rounds.anchor import Anchor
+from hansa.rounds.anchor import Anchor, updates_root
 from hansa.rounds.credits import add, credits_root, earned, round_price
 from hansa.rounds.job import JobState
 from hansa.rounds.manifest import Accepted
 from hansa.rounds.spec import JobSpec
+from hansa.rounds.staleness import Used, check
 
 
 @dataclass(frozen=True)
 class Standing:
-    """Where the last final round left a job: the model, cumulative credits, and the blob of the server's state, empty before round 1 and
-    for strategies that keep none."""
+    """Where the last final round left a job: the model, cumulative credits, the blob of the server's state (empty before round 1 and for
+    strategies that keep none), and in asynchronous jobs which updates of the window were taken."""
 
     model: ModelState
     credits: Mapping[Address, Wei] = field(default_factory=dict)
     server: bytes = b""
+    used: Used = frozenset()
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """The recomputable part of a round: exact sum, next model, cumulative credits, the server's next state (empty when it keeps none)."""
+    """The recomputable part of a round: exact sum, next model, cumulative credits, the server's next state (empty when it keeps none), and
+    whose updates the rule left out (they are paid like the others: a rule judges numbers, not people)."""
 
     aggregate: bytes
     model: bytes
     credits: dict[Address, Wei]
     server: bytes = b""
+    left_out: tuple[Address, ...] = ()
 
 
-def read_update(spec: JobSpec, job: JobState, accepted: Accepted, data: bytes | memoryview) -> Update:
-    """The integers behind one signed statement; FormatError or ProtocolError when blob and statement disagree."""
-    header, update = spec.update_format(job).decode(data)
+def read_update(spec: JobSpec, job: JobState, accepted: Accepted, data: bytes | memoryview, used: Used = frozenset()) -> Update:
+    """The integers behind one signed statement, weighed by their age where the job is asynchronous.
+
+    FormatError or ProtocolError when blob and statement disagree, or when the current round does not take the update.
+    """
     said = accepted.statement
-    if (said.job, said.round, said.base) != (job.id, job.round, job.base):
-        raise ProtocolError(f"{said.trainer} signed an update of another job, round or base model")
+    check(job, said, spec.staleness, used)
+    header, update = spec.update_format(job, said.round).decode(data)
     if (header.weight, header.dataset) != (said.weight, said.dataset):
         raise ProtocolError(f"the weight or data set inside {said.trainer}'s update is not the one it signed")
-    return update
+    if not isinstance(spec.strategy, FedBuff):
+        return update
+    return Update(update.layout, update.scales, update.values, spec.strategy.discount(job.round - said.round))
 
 
 def outcome(
     spec: JobSpec, job: JobState, before: Standing, accepted: Sequence[Accepted], blobs: Mapping[bytes, bytes], coordinator: Address
 ) -> Outcome:
-    """Sum, step and pay one round; the order of `accepted` does not matter. FormatError when the server's state is not the strategy's."""
-    check_range(max(len(accepted), 1), spec.max_weight, spec.bits)
-    aggregate = Aggregate.of(read_update(spec, job, each, blobs[each.statement.update]) for each in accepted)
-    model, server = step(spec, before, aggregate)
+    """Combine, step and pay one round; the order of `accepted` does not matter. FormatError when `before.server` is not the strategy's."""
+    check_range(max(len(accepted), 1), UNIT if spec.asynchronous else spec.max_weight, spec.bits)
+    accepted = sorted(accepted, key=lambda each: each.statement.trainer)
+    updates = [read_update(spec, job, each, blobs[each.statement.update], before.used) for each in accepted]
+    # The draw of a rule follows from the updates themselves: nobody knows it while there is still one to be made (R8).
+    aggregate, left_out = spec.pipeline.combine(updates, drawn(updates_root(each.statement for each in accepted)))
+    model, server = step(spec, before, aggregate, job.round)
     milestone, index = divmod(job.round - 1, job.rounds_per_milestone)
     price = round_price(job.nets[milestone], job.rounds_per_milestone, index)
     trainers = [each.statement.trainer for each in accepted]
     shares = earned(price, coordinator, trainers, job.terms.coordinator_bps, job.terms.verifier_bps)
-    return Outcome(aggregate.encode(), model, add(before.credits, shares), server)
+    return Outcome(aggregate.encode(), model, add(before.credits, shares), server, tuple(trainers[place] for place in left_out))
 
 
-def step(spec: JobSpec, before: Standing, aggregate: Aggregate) -> tuple[bytes, bytes]:
+def drawn(root: Digest) -> int:
+    """The seed of a round's rule: the first 53 bits of the updates' Merkle root."""
+    return int.from_bytes(root[:8], "big") >> 11
+
+
+def step(spec: JobSpec, before: Standing, aggregate: Aggregate, round: int) -> tuple[bytes, bytes]:
     """The blobs of the next model and of the server's next state."""
-    state = server_state(spec, before)
-    model, after = spec.strategy.step(before.model, mean_of(aggregate), state)
+    mean = spec.pipeline.mean(aggregate, spec.round_seed(round))
+    model, after = spec.strategy.step(before.model, mean, server_state(spec, before))
     return codec.encode(model), vectors.encode(after) if after else b""
 
 

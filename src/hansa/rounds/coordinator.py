@@ -11,6 +11,7 @@ from hansa.rounds.anchor import Anchor
 from hansa.rounds.duties import Duty
 from hansa.rounds.job import JobState, Phase
 from hansa.rounds.manifest import Accepted
+from hansa.rounds.staleness import Used, takeable
 from hansa.rounds.trainer import parting
 from hansa.rounds.upkeep import GRACE, Boxes, rank_of, upkeep
 
@@ -20,7 +21,7 @@ class CoordinatorFacts(msgspec.Struct, frozen=True):
 
     `updates`: accepted updates by (round, base) and trainer; `drafts`: the anchor made for (round, attempt), journalled before it is sent;
     `boxes`: verdicts by (round, attempt); `absent`: verifiers that said they hold no update of a trainer that registered one, by
-    (round, attempt) and trainer.
+    (round, attempt) and trainer. An asynchronous job has a `staleness`, and `used` are the updates that earlier rounds of its window took.
     """
 
     updates: Mapping[tuple[int, bytes], Mapping[str, Accepted]]
@@ -28,6 +29,8 @@ class CoordinatorFacts(msgspec.Struct, frozen=True):
     boxes: Boxes
     claimed: frozenset[int] = frozenset()
     absent: Mapping[tuple[int, int], Mapping[str, frozenset[str]]] = {}
+    staleness: int | None = None
+    used: Used = frozenset()
 
 
 def coordinator_duties(job: JobState, me: str, own: CoordinatorFacts, now: float) -> list[Duty]:
@@ -45,9 +48,9 @@ def _office(job: JobState, own: CoordinatorFacts, now: float) -> list[Duty]:
     # A draft of rounds that were undone starts from a model that is gone.
     if draft is not None and draft.base == job.base:
         # Protocol time may have fallen back since the draft was made (R16).
-        waits = draft.accepted < len(job.trainers) and now < job.gather_until()
+        waits = own.staleness is None and draft.accepted < len(job.trainers) and now < job.gather_until()
         return [] if waits else [duties.SendAnchor(job.id, job.round, job.attempt, draft)]
-    got = own.updates.get((job.round, job.base), {})
+    got = takeable(job, own.updates, own.staleness or 0, own.used)
     due: list[Duty] = []
     missing = tuple(sorted(job.registered_now().keys() - got.keys()))
     # Until then trainers may still leave updates, so that nobody's "I hold none" would be the last word.
@@ -57,7 +60,8 @@ def _office(job: JobState, own: CoordinatorFacts, now: float) -> list[Duty]:
     # Two thirds who hold what the sum lacks would condemn it: better late than that. Nobody waits for an update that nobody has.
     accounted = all(len(absent.get(trainer, ())) >= job.blocking() for trainer in missing)
     # The last part of the patience is for summing, replicating and the transaction itself.
-    if len(got) == len(job.trainers) or (now >= job.gather_until() and len(got) >= job.terms.quorum and accounted):
+    patient = own.staleness is None and now < job.gather_until()
+    if len(got) == len(job.trainers) or (not patient and len(got) >= job.terms.quorum and accounted):
         due.append(duties.Assemble(job.id, job.round, job.attempt, tuple(sorted(got))))
     return due
 

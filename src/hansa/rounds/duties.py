@@ -51,11 +51,12 @@ class Train(Duty, frozen=True):
 
 
 class Submit(Duty, frozen=True):
-    """Bring the own update to the coordinator of this attempt and get its signed receipt."""
+    """Bring the own update, made from the model of round `made`, to the coordinator of this attempt and get its signed receipt."""
 
     round: int
     attempt: int
     coordinator: str
+    made: int
 
 
 class RegisterUpdate(Duty, frozen=True):

@@ -42,7 +42,8 @@ class Held(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One round, complete: whoever has this, the update blobs and what the round before left recomputes the anchor.
 
-    `server` is what the strategy's server keeps for the next round, None when it keeps nothing.
+    `server` is what the strategy's server keeps for the next round, None when it keeps nothing; `left_out` whose updates the rule did not
+    use at all.
     """
 
     job: int
@@ -56,6 +57,7 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     credits: tuple[Credit, ...]
     held: tuple[Held, ...] = ()
     server: BlobRef | None = None
+    left_out: tuple[str, ...] = ()
 
     def credit_table(self) -> dict[Address, Wei]:
         return {Address(credit.account): Wei(int(credit.amount)) for credit in self.credits}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import cached_property
 
 import msgspec
@@ -9,13 +10,21 @@ import msgspec
 from hansa.core.encoding import canonical, decode, sha256
 from hansa.core.errors import DigestMismatch, FormatError
 from hansa.core.types import BlobRef, Digest
+from hansa.learning.compression.choice import AnyCompression
+from hansa.learning.robust.choice import AnyRule
 from hansa.learning.schema import Schema
-from hansa.learning.strategies.fedavg import FedAvg
+from hansa.learning.strategies import AnyStrategy
+from hansa.learning.strategies.fedbuff import FedBuff
+from hansa.learning.strategy import derive_seed
+from hansa.learning.topology.declaration import Star, Topology
 from hansa.model.architectures import Architecture, Objective, check_objective, layout
 from hansa.model.layout import Layout
-from hansa.model.update import MAX_WEIGHT, Scales, check_range, uniform_scales
+from hansa.model.update import MAX_WEIGHT, check_range
 from hansa.model.update_format import UpdateFormat
+from hansa.rounds import fitting
 from hansa.rounds.job import JobState
+from hansa.rounds.pipeline import Pipeline
+from hansa.rounds.staleness import base_of
 
 PROTOCOL = "hansa/1"
 MAX_SPEC = 1 << 20
@@ -40,13 +49,14 @@ class JobSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=True
 
     `bound` is the largest change of one weight that an update carries; with `bits` it fixes the public scales. `max_weight` 1 means
     that every site counts the same and no row count leaves a site (R9). `progress` is a public blob of examples for the live figures.
+    An update is clipped to the norm `clip` (0: not at all), then compressed; a `rule` takes the place of the weighted mean.
     """
 
     title: str
     data: Schema
     architecture: Architecture
     objective: Objective
-    strategy: FedAvg
+    strategy: AnyStrategy
     seed: int
     genesis: BlobRef
     progress: BlobRef
@@ -54,6 +64,10 @@ class JobSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=True
     bound: float = 1.0
     bits: int = 16
     max_weight: int = 1
+    clip: float = 0.0
+    compression: AnyCompression | None = None
+    rule: AnyRule | None = None
+    topology: Topology = Star()
     protocol: str = PROTOCOL
 
     def __post_init__(self) -> None:
@@ -63,20 +77,43 @@ class JobSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=True
             raise FormatError(f"the job's max_weight must be 1 to {MAX_WEIGHT} and its seed below 2^53")
         check_objective(self.architecture, self.objective)
         check_range(1, self.max_weight, self.bits)
+        if not 0 <= self.clip < math.inf:
+            raise FormatError(f"updates are clipped to a positive, finite norm, or not at all with 0, not to {self.clip}")
+        if not self.topology.networked:
+            raise FormatError("jobs run over the star; other topologies run in simulation (`hansa simulate`)")
+        fitting.check_weights(self.strategy, self.max_weight)
+        if self.rule is not None:
+            fitting.check_rule(self.rule, self.strategy, self.compression, self.max_weight)
 
     @cached_property
     def layout(self) -> Layout:
         return layout(self.architecture)
 
     @cached_property
-    def scales(self) -> Scales:
-        """One per tensor, from the spec alone, never from a sender."""
-        return uniform_scales(self.layout, self.bound, self.bits)
+    def pipeline(self) -> Pipeline:
+        """From a site's vector to the server's mean; its public scales come from the spec alone, never from a sender."""
+        return Pipeline.of(self.strategy, self.layout, self.bound, self.bits, clip=self.clip, compression=self.compression, rule=self.rule)
 
-    def update_format(self, job: JobState) -> UpdateFormat:
-        """How updates of the job's current round look on the wire."""
+    @property
+    def asynchronous(self) -> bool:
+        """Whether a round ends as soon as enough updates have come, whoever is still at work."""
+        return isinstance(self.strategy, FedBuff)
+
+    @property
+    def staleness(self) -> int:
+        """How many rounds ago the model may have been current that an update was made from."""
+        return self.strategy.staleness if isinstance(self.strategy, FedBuff) else 0
+
+    def round_seed(self, round: int) -> int:
+        """The public seed of a round, known before anybody trains: for what must be the same at every site."""
+        return derive_seed(self.seed, round, "every site")
+
+    def update_format(self, job: JobState, round: int | None = None) -> UpdateFormat:
+        """How updates made from the model of a round look on the wire, the current one's if none is named."""
+        made = job.round if round is None else round
+        grid, packing = self.pipeline.summed, self.pipeline.packing(self.round_seed(made))
         return UpdateFormat(
-            job.id, job.round, Digest(job.base), Digest(job.terms.spec), self.layout, self.scales, self.bits, self.max_weight
+            job.id, made, Digest(base_of(job, made)), Digest(job.terms.spec), grid.layout, grid.scales, grid.bits, self.max_weight, packing
         )
 
 

@@ -18,6 +18,7 @@ from hansa.simulation.colluder import ColludingVerifier
 from hansa.simulation.liar import LyingCoordinator
 from hansa.simulation.mute import MuteVerifier
 from hansa.simulation.omitter import DeafCoordinator, OmittingCoordinator
+from hansa.simulation.poisoner import PoisoningTrainer
 from hansa.simulation.withholder import WithholdingCoordinator
 
 KINDS: Mapping[str, Callable[[Parts, int], Node]] = {
@@ -38,12 +39,14 @@ def command(kind: str, round: int = 1) -> tuple[str, ...]:
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="hansa.simulation.adversary_process", description="Run a node that does not keep the rules.")
-    parser.add_argument("--kind", choices=sorted(KINDS), required=True)
-    parser.add_argument("--round", type=int, default=1, help="round in which a coordinator breaks the rules")
+    parser.add_argument("--kind", choices=sorted((*KINDS, "poisoner")), required=True)
+    parser.add_argument("--round", type=int, default=1, help="round in which a coordinator breaks the rules; first job that is poisoned")
     parser.add_argument("--config", type=Path, required=True)
     options = parser.parse_args()
 
     def make(config: NodeConfig, home: Path, parts: Parts) -> Node:
+        if options.kind == "poisoner":
+            return PoisoningTrainer.make(config, home, parts, options.round)
         return KINDS[options.kind](parts, options.round)
 
     logs.set_up(SystemClock(), sys.stderr, role=options.kind)

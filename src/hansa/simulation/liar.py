@@ -27,9 +27,10 @@ class LyingCoordinator(CoordinatorNode):
         made = super().result(spec, job, before, accepted, blobs)
         if job.round != self._lie:
             return made
-        honest = Aggregate.decode(made.aggregate, spec.layout, spec.scales, spec.bits)
+        summed = spec.pipeline.summed
+        honest = Aggregate.decode(made.aggregate, summed.layout, summed.scales, summed.bits)
         values = np.array(honest.values)
         values[-1] += 1 if values[-1] < 0 else -1
         false = Aggregate(honest.layout, honest.scales, honest.bits, values, honest.weight, honest.count)
-        model, server = step(spec, before, false)
-        return Outcome(false.encode(), model, made.credits, server)
+        model, server = step(spec, before, false, job.round)
+        return Outcome(false.encode(), model, made.credits, server, made.left_out)

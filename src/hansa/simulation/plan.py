@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 
 from hansa.core.config import save
+from hansa.learning.strategies.fedavg import FedAvg
 from hansa.market.order import Held, Order, Seats, Times
 from hansa.model.architectures import Linear, Objective
 from hansa.node.config import DataConfig, RoleName
@@ -88,6 +89,6 @@ def hospital_order(columns: tuple[str, ...]) -> Order:
     return Order(
         title="benign or malignant, from thirty measurements of a biopsy", budget="600", rounds=6, milestones=2,
         seats=Seats(trainers=4, quorum=3, verifiers=3), times=Times(enrol=60, patience=30, window=10, deadline=900),
-        data_schema=schema(columns), architecture=Linear(len(columns)), objective=Objective.BINARY, training=LOCAL,
+        data_schema=schema(columns), architecture=Linear(len(columns)), objective=Objective.BINARY, strategy=FedAvg(LOCAL),
         held=Held("data/patients.csv", margin=0.1), seed=SEED,
     )  # fmt: skip

@@ -88,5 +88,14 @@ class Telling:
             table.add_row(f"{bold}{name}", f"{bold}{rows_used}", f"{bold}{accuracy:.1%}", f"{bold}{loss:.3f}")
         self.console.print(table)
 
+    def curves(self, title: str, rows: dict[str, list[float]]) -> None:
+        """Shares by round, one line for each of `rows`."""
+        table = Table(
+            title, *(str(number + 1) for number in range(max(map(len, rows.values())))), box=None, pad_edge=False, padding=(0, 3, 0, 2)
+        )
+        for name, shares in rows.items():
+            table.add_row(name, *(f"{share:.1%}" for share in shares))
+        self.console.print(table)
+
     def refused(self, error: HansaError) -> None:
         self.bad(str(error))

@@ -17,6 +17,7 @@ from hansa.rounds.credits import credits_root
 from hansa.rounds.job import JobState
 from hansa.rounds.manifest import Held, Manifest
 from hansa.rounds.spec import JobSpec
+from hansa.rounds.staleness import Used
 
 _ORDER = list(FaultKind)
 Name = Callable[[bytes], bytes]
@@ -34,7 +35,7 @@ def judge(
     A fault in the set of updates leaves no anchor that all honest verifiers would compute; they then sign a digest of the first such fault.
     """
     coordinator = Address(job.coordinator)
-    found = _set_faults(spec, job, anchor, manifest, blobs, left, domain, account_of)
+    found = _set_faults(spec, job, anchor, manifest, before.used, blobs, left, domain, account_of)
     if found:
         first = min(found, key=lambda fault: _ORDER.index(fault.kind))
         return Verdict(Judgement.WRONG, fault_digest(anchor, first.kind), tuple(found))
@@ -60,6 +61,8 @@ def judge(
     if manifest.server != server:
         # Nothing on the ledger names the server's state but the manifest, whose digest is anchored: the next round starts from it.
         faults.append(Fault(coordinator, FaultKind.WRONG_MODEL, "the manifest names another server state than the round leads to"))
+    if manifest.left_out != made.left_out:
+        faults.append(Fault(coordinator, FaultKind.WRONG_AGGREGATE, "the manifest names others whom the rule left out than it did"))
     if not faults:
         return Verdict(Judgement.VALID, anchor.digest())
     digest = expected.digest() if expected != anchor else fault_digest(anchor, faults[0].kind)
@@ -72,8 +75,8 @@ def fault_digest(anchor: Anchor, kind: FaultKind) -> Digest:
 
 
 def _set_faults(
-    spec: JobSpec, job: JobState, anchor: Anchor, manifest: Manifest, blobs: Mapping[bytes, bytes], left: Mapping[str, bytes],
-    domain: Domain, account_of: Callable[[Address], Address],
+    spec: JobSpec, job: JobState, anchor: Anchor, manifest: Manifest, used: Used, blobs: Mapping[bytes, bytes],
+    left: Mapping[str, bytes], domain: Domain, account_of: Callable[[Address], Address],
 ) -> list[Fault]:  # fmt: skip
     """What is wrong with the updates themselves: whose they are, how many, which are missing, whether they are of this round."""
     coordinator = Address(job.coordinator)
@@ -90,10 +93,11 @@ def _set_faults(
             signer = account_of(said.signer_of(domain, accepted.signature))
             if signer != said.trainer or said.trainer not in job.trainers:
                 raise IdentityError("not signed by a seated trainer")
-            read_update(spec, job, accepted, blobs[said.update])
+            read_update(spec, job, accepted, blobs[said.update], used)
         except (IdentityError, FormatError, ProtocolError) as error:
             found.append(Fault(coordinator, FaultKind.FORGED_UPDATE, f"update in the name of {said.trainer}: {error}"))
-    if job.premature():
+    # An asynchronous round waits for nobody.
+    if job.premature() and not spec.asynchronous:
         found.append(Fault(coordinator, FaultKind.OMITTED_UPDATE, "anchored while a trainer it lacks could still go to the ledger (R5)"))
     new = (manifest.aggregate, manifest.model, *((manifest.server,) if manifest.server else ()))
     named = {*(ref.digest for ref in new), *(accepted.statement.update for accepted in manifest.updates)}
