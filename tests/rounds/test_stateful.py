@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule, run_state_machine_as_test
 
+from hansa.core.errors import ProtocolError
 from hansa.core.types import Role
 from hansa.simulation import adversary as bad
 from hansa.simulation.company import account, company
@@ -26,6 +28,7 @@ COORDINATOR_FAULTS = [
     bad.HastyCoordinator,
     bad.StallingCoordinator,
 ]
+LATE = (Trainer, bad.SilentTrainer, Trainer)
 TRAINER_FAULTS = [bad.SilentTrainer, bad.PhantomTrainer]
 FAST = settings(
     max_examples=200, stateful_step_count=40, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck)
@@ -48,9 +51,20 @@ class Company(RuleBasedStateMachine):
         weather=st.sampled_from([(0.0, 0.0), (0.2, 1.5), (0.5, 0.0)]),
         seed=st.integers(0, 1 << 16),
         left=st.lists(st.integers(0, 99), max_size=2),
+        room=st.integers(0, 2),
     )
     def begin(
-        self, seven: bool, faults: Any, primary: Any, trainer: Any, whole: bool, shape: Any, weather: Any, seed: int, left: list[int]
+        self,
+        seven: bool,
+        faults: Any,
+        primary: Any,
+        trainer: Any,
+        whole: bool,
+        shape: Any,
+        weather: Any,
+        seed: int,
+        left: list[int],
+        room: int,
     ) -> None:
         seats = 7 if seven else 3
         liars = faults if seven else faults[:1]
@@ -59,6 +73,8 @@ class Company(RuleBasedStateMachine):
             trainers,
             [primary, Coordinator, Coordinator],
             [*liars, *[Verifier] * (seats - len(liars))],
+            late=LATE,
+            room=room,
             quorum=4 if whole else 3,
             rounds=shape[0],
             milestones=shape[1],
@@ -120,6 +136,21 @@ class Company(RuleBasedStateMachine):
     @rule(who=st.integers(0, 2))
     def repent(self, who: int) -> None:
         self.world.parties[account(Role.COORDINATOR, who)].__class__ = Coordinator
+
+    @rule(who=st.integers(0, 6))
+    def come(self, who: int) -> None:
+        with suppress(ProtocolError):
+            self.world.referee.enrol(account(Role.TRAINER, who), Role.TRAINER)
+
+    @rule(who=st.integers(0, 6), at_once=st.booleans())
+    def go(self, who: int, at_once: bool) -> None:
+        """As its operator tells it, or behind the back of a node that may be down."""
+        party = self.world.parties[account(Role.TRAINER, who)]
+        if not at_once:
+            party.note("leaving")
+            return
+        with suppress(ProtocolError):
+            self.world.referee.leave(party.account)
 
     @rule(seconds=st.sampled_from([15, 60, 300]))
     def the_chain_is_down(self, seconds: int) -> None:

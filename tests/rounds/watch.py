@@ -8,8 +8,7 @@ from hansa.rounds.events import LedgerEvent
 from hansa.rounds.job import JobState, Phase
 from hansa.rounds.upkeep import GRACE
 from hansa.simulation.adversary import WithholdingCoordinator
-from hansa.simulation.company import company
-from hansa.simulation.miniature import credit_table, judge
+from hansa.simulation.miniature import assemble, credit_table, judge, train
 from hansa.simulation.party import Party
 from hansa.simulation.verifier import Verifier
 from hansa.simulation.world import World
@@ -24,7 +23,6 @@ class Watch:
         self._read = 0
         self._anchored: dict[tuple[int, int], float] = {}
         self._withheld: dict[tuple[int, int], str] = {}
-        self._reference: list[bytes] = []
 
     def check(self) -> None:
         log = self.world.referee.log
@@ -58,9 +56,7 @@ class Watch:
                 assert truth.judgement is Judgement.VALID, "a false anchor became final under the eyes of an honest verifier"
                 assert at not in self._withheld, "withheld blobs won"
             if before.terms.quorum == len(before.trainers):
-                assert before.anchor is not None and before.anchor.model == self._undisturbed(before, fact.round), (
-                    "the run changed the model"
-                )
+                assert before.anchor is not None and before.anchor.model == self._undisturbed(before), "the run changed the model"
         if isinstance(fact, facts.MilestoneSettled) and before is not None:
             last = before.final[(fact.milestone + 1) * before.rounds_per_milestone - 1]
             assert fact.at >= last.anchored_at + before.terms.window, "money left before later proof was shut out (R7)"
@@ -74,13 +70,17 @@ class Watch:
         seats = [self.world.parties[seat] for seat in job.verifiers]
         return any(seat.honest and seat.up and seat.steady_since <= self._anchored[at] for seat in seats)
 
-    def _undisturbed(self, job: JobState, number: int) -> bytes:
-        """The model after `number` rounds of an honest company with the same trainers and nothing going wrong."""
-        if not self._reference:
-            twin = company([type(self.world.parties[each]) for each in job.trainers], rounds=job.terms.rounds)
-            twin.run(400, until=lambda: twin.job().phase is Phase.DONE)
-            self._reference = [final.anchor.model for final in twin.job().final]
-        return self._reference[number - 1]
+    def _undisturbed(self, job: JobState) -> bytes:
+        """The model that the round's trainers, all of them, make of its base when nothing goes wrong."""
+        blobs: dict[bytes, bytes] = {}
+        accepted = []
+        for trainer in job.trainers:
+            made, blob = train(job, trainer)
+            accepted.append(made)
+            blobs[made.statement.update] = blob
+        draft = assemble(job, job.coordinator, accepted, lambda digest: blobs.get(digest) or self.world.seen.get(digest))
+        assert draft is not None, "the round started from a model that never existed"
+        return draft.anchor.model
 
     def _money(self) -> None:
         purse = self.world.purse
@@ -104,6 +104,11 @@ class Watch:
         job, referee = self.world.job(), self.world.referee
         assert job.phase is referee.phase, f"the ledger is {referee.phase}, its readers think {job.phase}"
         assert job.coordinator == referee.coordinator
+        assert job.trainers == tuple(sorted(referee.cohort.taking_part() or referee.cohort.seated())), "who takes part is another matter"
+        assert job.present == tuple(sorted(referee.cohort.seated())), "who is seated is another matter"
+        assert len(job.present) <= job.terms.max_trainers, "there are more trainers than seats"
+        for name in job.left:
+            assert not referee.purse.locks.get(name), f"{name} left, and its stake did not"
         if job.phase not in (Phase.ENROLLING, Phase.DONE, Phase.CLOSED):
             assert (job.round, job.attempt) == (referee.round, referee.attempt)
 

@@ -27,7 +27,7 @@ def rank_of(job: JobState, me: str) -> int:
     """Turn of a member: the coordinator in office, the other coordinators, verifiers, trainers; last whoever else looks on."""
     if me == job.coordinator:
         return 0
-    turns = (*job.coordinators, *(job.verifiers or job.candidates), *job.trainers, *job.joined)
+    turns = (*job.coordinators, *(job.verifiers or job.candidates), *job.trainers, *job.joined, *job.left)
     return 1 + (turns.index(me) if me in turns else len(turns))
 
 
