@@ -11,7 +11,7 @@ model moves by momentum * mean(v) + rate * mean(u), to the rounding unit.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -62,6 +62,15 @@ class Gossiper:
         np.add(direction, np.multiply(together, declared.rate), out=direction)
         moved = self.model + np.rint(direction).astype(np.int64)
         return Gossiper(frozen(moved, len(moved), LARGEST, "the averaged model"), direction)
+
+
+def closed(models: Mapping[str, Values], seed: int, step: int, meetings: int) -> dict[str, Values]:
+    """The models after so many meetings without training in between, whose matchings follow those of outer step `step`."""
+    held = dict(models)
+    for meeting in range(meetings):
+        for a, b in pairs(held, seed, step + 1 + meeting):
+            held[a] = held[b] = halve(held[a], held[b])
+    return held
 
 
 def consensus(models: Iterable[Values]) -> Values:
