@@ -7,14 +7,15 @@ import torch
 
 from hansa.core.encoding import encode
 from hansa.core.errors import ConfigError, DataError, FormatError
+from hansa.core.types import BlobRef, Digest
 from hansa.learning import worker
 from hansa.learning.calls import EvaluateCall, Evaluated, LoadCall, Loaded, NeedRows, Rows, TrainCall, Trained, read_answer
 from hansa.learning.examples import Examples
 from hansa.learning.local import evaluate, place
 from hansa.learning.site import contribute
-from hansa.learning.strategies import DiLoCo, FedAvg
+from hansa.learning.strategies import DiLoCo, FedAvg, PartialWidth
 from hansa.learning.strategy import LocalTraining
-from hansa.model.architectures import Linear, Objective, initial
+from hansa.model.architectures import Linear, Lora, Mlp, Objective, initial
 from hansa.runtime.workers import WorkerPool
 
 RANDOM = np.random.Generator(np.random.PCG64(2))
@@ -90,6 +91,33 @@ def test_vectors_that_are_not_as_announced_are_refused(
     header = {"architecture": MODEL, "objective": Objective.BINARY, "strategy": strategy, "seed": 3, "rows": ROWS, **lengths}
     with pytest.raises(FormatError, match=sentence):
         call("train", header, STATE.vector, *arrays)
+
+
+def test_an_adapter_comes_with_its_frozen_model() -> None:
+    frozen = initial(Mlp(7, (3,), 1), 1)
+    lora = Lora(Mlp(7, (3,), 1), BlobRef(Digest(b"\7" * 32), 100), rank=1, alpha=1)
+    adapter, rows = initial(lora, 2), place(EXAMPLES, CPU)
+    header = TrainCall(lora, Objective.BINARY, STRATEGY, 3, ROWS, frozen=True, attached=True)
+    _, buffers = call("train", header, adapter.vector, frozen.vector, EXAMPLES.features, EXAMPLES.labels)
+    made = contribute(STRATEGY, lora, Objective.BINARY, adapter, (), (), rows, 3, frozen=frozen)
+    assert buffers == [made.sent.tobytes()]
+    found, _ = call("evaluate", EvaluateCall(lora, Objective.BINARY, ROWS, frozen=True), adapter.vector, frozen.vector)
+    assert found == Evaluated(evaluate(lora, Objective.BINARY, adapter, rows, frozen=frozen))
+    with pytest.raises(FormatError, match="as the second"):
+        call("evaluate", EvaluateCall(lora, Objective.BINARY, ROWS, frozen=True), adapter.vector)
+    with pytest.raises(FormatError, match="model's values have"):
+        call("evaluate", EvaluateCall(lora, Objective.BINARY, ROWS, frozen=True), adapter.vector, frozen.vector[1:])
+    with pytest.raises(FormatError, match="only an adapter"):
+        call("evaluate", EvaluateCall(MODEL, Objective.BINARY, ROWS, frozen=True), STATE.vector, frozen.vector)
+
+
+def test_a_narrow_device_names_its_class() -> None:
+    mlp = Mlp(7, (4,), 1)
+    strategy, state = PartialWidth(STRATEGY.local, mlp, (1.0, 0.5)), initial(mlp, 1)
+    header = TrainCall(mlp, Objective.BINARY, strategy, 3, ROWS, width=1, attached=True)
+    _, buffers = call("train", header, state.vector, EXAMPLES.features, EXAMPLES.labels)
+    made = contribute(strategy, mlp, Objective.BINARY, state, (), (), place(EXAMPLES, CPU), 3, width=1)
+    assert buffers == [made.sent.tobytes()]
 
 
 def test_rows_can_be_loaded_beforehand_and_evaluated() -> None:

@@ -49,7 +49,8 @@ class LoadCall(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class TrainCall(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Kind `train`: a site's part in a round; answers Trained, with what is sent and what the site keeps as buffers, or NeedRows.
 
-    Buffers: base vector, then as many vectors as `told` and `kept` have lengths (in values), then rows if `attached`.
+    Buffers: base vector, the frozen model's vector if `frozen` (an adapter's alone), then as many vectors as `told` and `kept` have lengths
+    (in values), then rows if `attached`. `width` is the device's class under partial widths.
     """
 
     architecture: Architecture
@@ -59,6 +60,8 @@ class TrainCall(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     rows: Rows
     told: tuple[int, ...] = ()
     kept: tuple[int, ...] = ()
+    frozen: bool = False
+    width: int = 0
     attached: bool = False
 
     def __post_init__(self) -> None:
@@ -67,11 +70,12 @@ class TrainCall(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class EvaluateCall(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Kind `evaluate`; buffers vector[, features, labels]; answers Evaluated, or NeedRows."""
+    """Kind `evaluate`; buffers vector[, frozen model's vector][, features, labels]; answers Evaluated, or NeedRows."""
 
     architecture: Architecture
     objective: Objective
     rows: Rows
+    frozen: bool = False
     attached: bool = False
 
 

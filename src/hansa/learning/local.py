@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import math
 import os
+from collections import OrderedDict
 from collections.abc import Iterator
-from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -73,9 +73,9 @@ def place(examples: Examples, device: torch.device) -> Placed:
 class _Trainable:
     """A module whose parameters are views of one flat vector, in the layout's order."""
 
-    def __init__(self, architecture: Architecture, device: torch.device) -> None:
+    def __init__(self, architecture: Architecture, device: torch.device, frozen: ModelState | None) -> None:
         self.layout: Layout = layout(architecture)
-        self.module = build(architecture).to(device)
+        self.module = build(architecture, frozen).to(device)
         self.vector = torch.zeros(self.layout.size, device=device)
         named = dict(self.module.named_parameters())
         self.parameters = [named[tensor.name] for tensor in self.layout.tensors]
@@ -83,15 +83,34 @@ class _Trainable:
         for parameter, view in zip(self.parameters, self.weights, strict=True):
             parameter.data = view
 
+    def chosen(self, only: tuple[str, ...]) -> tuple[list[torch.nn.Parameter], list[torch.Tensor]]:
+        """Parameters and weights whose names begin with one of `only`; all of them when that is empty."""
+        if not only:
+            return self.parameters, self.weights
+        places = [place for place, tensor in enumerate(self.layout.tensors) if tensor.name.startswith(only)]
+        if not places:
+            raise DataError(f"no tensor's name begins with {' or '.join(only)}; this model has {self.layout.tensors[0].name} and others")
+        return [self.parameters[place] for place in places], [self.weights[place] for place in places]
+
     def load(self, vector: Vector) -> None:
         if vector.shape != (self.layout.size,):
             raise DataError(f"the model's vector has {vector.size} values, but the architecture's layout has {self.layout.size}")
         self.vector.copy_(torch.tensor(vector))
 
 
-@lru_cache(maxsize=8)
-def _trainable(architecture: Architecture, device: torch.device) -> _Trainable:
-    return _Trainable(architecture, device)
+_MOST_MODULES = 8
+_modules: OrderedDict[tuple[Architecture, torch.device], _Trainable] = OrderedDict()
+
+
+def _trainable(architecture: Architecture, device: torch.device, frozen: ModelState | None) -> _Trainable:
+    """The module, built once; an adapter's declaration names its frozen model by digest, so the key tells these apart too."""
+    key = architecture, device
+    if key not in _modules:
+        _modules[key] = _Trainable(architecture, device, frozen)
+        if len(_modules) > _MOST_MODULES:
+            _modules.popitem(last=False)
+    _modules.move_to_end(key)
+    return _modules[key]
 
 
 def _finite(loss: float) -> float:
@@ -111,34 +130,41 @@ def _batches(features: torch.Tensor, targets: torch.Tensor, local: LocalTraining
 
 
 def train(
-    architecture: Architecture, objective: Objective, start: Start, rows: Placed, local: LocalTraining, seed: int
-) -> tuple[End, TrainingSummary]:
+    architecture: Architecture, objective: Objective, start: Start, rows: Placed, local: LocalTraining, seed: int,
+    *, frozen: ModelState | None = None, only: tuple[str, ...] = (),
+) -> tuple[End, TrainingSummary]:  # fmt: skip
     """Local training from `start`: where it ended, and what it saw; equal arguments give equal bits on one machine.
+
+    An adapter needs its `frozen` model. With `only`, tensors whose names begin otherwise keep their values, and the start's correction and
+    moments are of the others alone.
 
     DataError when rows, labels or weights do not fit the model, FormatError when the start's other vectors do not, or when training
     diverged. Not to be called from two threads at once.
     """
     wanted = targets(architecture, objective, rows)
-    model = _trainable(architecture, rows.features.device)
+    model = _trainable(architecture, rows.features.device, frozen)
     model.load(start.weights)
-    optimiser = Optimiser(local, model.weights, start)
+    parameters, weights = model.chosen(only)
+    optimiser = Optimiser(local, weights, start)
     losses = []
     for features, batch in _batches(rows.features, wanted, local, seed):
         value = loss(objective, model.module(features), batch)
-        optimiser.step(torch.autograd.grad(value, model.parameters))
+        optimiser.step(torch.autograd.grad(value, parameters))
         losses.append(value.detach())
     # On a processor the array would be the model's own memory, which the next training overwrites.
-    weights = checked(np.array(model.vector.cpu().numpy()), model.layout.size, "the trained model")
+    trained = checked(np.array(model.vector.cpu().numpy()), model.layout.size, "the trained model")
     mean = _finite(float(torch.stack(losses).double().mean()))
-    norm = math.sqrt(float(np.square(weights - start.weights, dtype=np.float64).sum()))
-    return End(weights, len(losses), optimiser.moments()), TrainingSummary(len(losses), len(rows.features), mean, norm)
+    norm = math.sqrt(float(np.square(trained - start.weights, dtype=np.float64).sum()))
+    return End(trained, len(losses), optimiser.moments()), TrainingSummary(len(losses), len(rows.features), mean, norm)
 
 
 @torch.no_grad()
-def evaluate(architecture: Architecture, objective: Objective, state: ModelState, rows: Placed) -> Evaluation:
+def evaluate(
+    architecture: Architecture, objective: Objective, state: ModelState, rows: Placed, *, frozen: ModelState | None = None
+) -> Evaluation:
     """Loss and right answers of a model on rows; DataError when they do not fit it, FormatError when its loss is not finite."""
     wanted = targets(architecture, objective, rows)
-    model = _trainable(architecture, rows.features.device)
+    model = _trainable(architecture, rows.features.device, frozen)
     if state.layout != model.layout:
         raise DataError("the model's layout is not that of the job's architecture")
     model.load(state.vector)

@@ -21,7 +21,7 @@ from hansa.learning.examples import Examples
 from hansa.learning.local import Placed, evaluate, make_deterministic, open_device, place, train
 from hansa.learning.site import contribute
 from hansa.learning.strategy import LocalTraining, Start
-from hansa.model.architectures import Architecture, Linear, Objective, initial, layout
+from hansa.model.architectures import Architecture, Linear, Lora, Objective, initial, layout
 from hansa.model.state import ModelState
 
 _MOST_SETS = 16
@@ -56,25 +56,29 @@ class _Worker:
     def train(self, header: bytes, buffers: list[memoryview]) -> Reply:
         call = decode(header, TrainCall)
         lengths = (*call.told, *call.kept)
-        rows = self._rows(call, buffers[1 + len(lengths) :])
+        first = 1 + call.frozen
+        rows = self._rows(call, buffers[first + len(lengths) :])
         if rows is None:
             return encode(NeedRows(call.rows.name)), []
-        base = _state(call.architecture, buffers)
-        if len(buffers) < 1 + len(lengths):
-            raise FormatError(f"{len(lengths)} vectors were announced beside the model, but {len(buffers) - 1} buffers came")
-        pairs = zip(buffers[1:], lengths, strict=False)
+        base, frozen = _states(call, buffers)
+        if len(buffers) < first + len(lengths):
+            raise FormatError(f"{len(lengths)} vectors were announced beside the model, but {len(buffers) - first} buffers came")
+        pairs = zip(buffers[first:], lengths, strict=False)
         vectors = tuple(_array(buffer, "<f4", length, "vectors beside the model") for buffer, length in pairs)
         told, kept = vectors[: len(call.told)], vectors[len(call.told) :]
-        made = contribute(call.strategy, call.architecture, call.objective, base, told, kept, rows, call.seed)
+        made = contribute(
+            call.strategy, call.architecture, call.objective, base, told, kept, rows, call.seed, frozen=frozen, width=call.width
+        )
         answer = Trained(made.summary, tuple(vector.size for vector in made.kept))
         return encode(answer), [vector.astype("<f4", copy=False).tobytes() for vector in (made.sent, *made.kept)]
 
     def evaluate(self, header: bytes, buffers: list[memoryview]) -> Reply:
         call = decode(header, EvaluateCall)
-        rows = self._rows(call, buffers[1:])
+        rows = self._rows(call, buffers[1 + call.frozen :])
         if rows is None:
             return encode(NeedRows(call.rows.name)), []
-        return encode(Evaluated(evaluate(call.architecture, call.objective, _state(call.architecture, buffers), rows))), []
+        state, frozen = _states(call, buffers)
+        return encode(Evaluated(evaluate(call.architecture, call.objective, state, rows, frozen=frozen))), []
 
     def _rows(self, call: TrainCall | EvaluateCall, attached: list[memoryview]) -> Placed | None:
         if call.attached:
@@ -100,11 +104,21 @@ def _array(buffer: memoryview, kind: str, count: int, what: str) -> np.ndarray:
     return np.frombuffer(buffer, dtype).astype(dtype.newbyteorder("="), copy=False)
 
 
-def _state(architecture: Architecture, buffers: list[memoryview]) -> ModelState:
-    if not buffers:
-        raise FormatError("a model's vector must come as the first buffer")
+def _states(call: TrainCall | EvaluateCall, buffers: list[memoryview]) -> tuple[ModelState, ModelState | None]:
+    """The model and, when announced, the frozen one that it adapts."""
+    if len(buffers) < 1 + call.frozen:
+        raise FormatError("a model's vector must come as the first buffer, and a frozen model's as the second when it is announced")
+    state = _state(call.architecture, buffers[0])
+    if not call.frozen:
+        return state, None
+    if not isinstance(call.architecture, Lora):
+        raise FormatError("only an adapter takes the model that it adapts; send this architecture without one")
+    return state, _state(call.architecture.base, buffers[1])
+
+
+def _state(architecture: Architecture, buffer: memoryview) -> ModelState:
     shape = layout(architecture)
-    return ModelState(shape, _array(buffers[0], "<f4", shape.size, "model's values"))
+    return ModelState(shape, _array(buffer, "<f4", shape.size, "model's values"))
 
 
 _worker = _Worker()

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from hansa.core.encoding import canonical, decode, encode
-from hansa.core.errors import FormatError, ProtocolError
+from hansa.core.errors import DataError, FormatError, ProtocolError
 from hansa.learning.site import contribute
 from hansa.learning.strategies import (
     AnyStrategy,
@@ -126,7 +126,5 @@ def test_it_learns(strategy: AnyStrategy) -> None:
 
 
 def test_a_model_of_another_architecture_is_refused() -> None:
-    from hansa.core.errors import DataError
-
     with pytest.raises(DataError, match="layout"):
         contribute(FedAvg(WHOLE), Linear(3), Objective.SQUARED, BASE, (), (), PLACED[0], 1)

@@ -56,8 +56,6 @@ class FedNova(Declared, frozen=True, tag="fednova"):
     def finish(self, base: ModelState, told: Vectors, kept: Vectors, end: End) -> tuple[Vector, Vectors]:
         share = self.local.rate * effective(self.local, end.steps) / self.reach
         if share > self.most:
-            raise FormatError(
-                f"this site reaches {share:g} times the typical reach, more than the {self.most:g} allowed; train less"
-            )
+            raise FormatError(f"this site reaches {share:g} times the typical reach, more than the {self.most:g} allowed; train less")
         change = (end.weights - base.vector) / np.float32(share)
         return np.append(change, np.float32(share)), kept
