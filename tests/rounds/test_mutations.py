@@ -11,14 +11,18 @@ from hypothesis import settings
 from hypothesis.stateful import run_state_machine_as_test
 from msgspec.structs import replace
 
+from hansa.core.types import Role
 from hansa.rounds import ballots, client, coordinator, duties, job, trainer, upkeep, verifier
+from hansa.rounds import events as facts
 from hansa.rounds.duties import Ballot, Duty
+from hansa.rounds.events import LedgerEvent
 from hansa.rounds.job import JobState, Phase
 from hansa.simulation import adversary, cohort, payout, purse, referee
 from hansa.simulation.party import Party
 from hansa.simulation.verifier import Verifier
 from hansa.simulation.worker import Coordinator
 from tests.rounds import test_disturbances as disturbances
+from tests.rounds import test_membership as membership
 from tests.rounds import test_scenarios as scenarios
 from tests.rounds.test_stateful import FAST, Company
 
@@ -287,6 +291,79 @@ def silence_in_the_draw_is_free(patch: Patch) -> None:
 def time_runs_while_the_chain_is_down(patch: Patch) -> None:
     patch.setattr("hansa.simulation.protocol_clock.ProtocolClock.tick", lambda self: int(self._wall.now()))
     patch.setattr("hansa.simulation.protocol_clock.ProtocolClock.time", lambda self: int(self._wall.now()))
+
+
+@planted(stateful)
+def leavers_count_in_later_rounds(patch: Patch) -> None:
+    patch.setattr(JobState, "present", property(lambda self: tuple(sorted({*self.trainers, *self.joined}))))
+
+
+@planted(membership.test_a_leaver_is_paid_for_what_it_left_in_and_nobody_waits_for_it_later)
+def the_ledger_counts_leavers_in_later_rounds(patch: Patch) -> None:
+    patch.setattr(cohort.Cohort, "taking_part", lambda self: tuple(each for each in self.accounts(Role.TRAINER)))
+
+
+@planted(membership.test_a_newcomer_works_from_its_first_round_on_and_is_paid_for_it)
+def newcomers_count_before_their_first_round(patch: Patch) -> None:
+    def apply(state: JobState, event: LedgerEvent) -> JobState:
+        after = job.apply(state, event)
+        if not isinstance(event, facts.Enrolled) or not after.running:
+            return after
+        return replace(after, trainers=tuple(sorted({*after.trainers, *after.joined})))
+
+    patch.setattr("hansa.simulation.world.apply", apply)
+
+
+@planted(membership.test_a_leaver_is_paid_for_what_it_left_in_and_nobody_waits_for_it_later)
+def a_leavers_lock_is_released_twice(patch: Patch) -> None:
+    real = cohort.Cohort.leave
+
+    def leave(self: cohort.Cohort, account: str, at: int) -> None:
+        real(self, account, at)
+        self._purse.staked[account] += self._terms.trainer_stake
+
+    patch.setattr(cohort.Cohort, "leave", leave)
+
+
+@planted(membership.test_a_seat_that_a_leaver_gave_up_is_taken_by_another)
+def a_leavers_seat_is_not_freed(patch: Patch) -> None:
+    patch.setattr(cohort.Cohort, "enrol", _without_seats(cohort.Cohort.enrol))
+
+
+def _without_seats(real: Callable[..., None]) -> Callable[..., None]:
+    def enrol(self: cohort.Cohort, *arguments: Any) -> None:
+        seated = self.seated
+        self.seated = lambda: self.accounts(Role.TRAINER)  # type: ignore[method-assign]
+        try:
+            real(self, *arguments)
+        finally:
+            self.seated = seated  # type: ignore[method-assign]
+
+    return enrol
+
+
+@planted(membership.test_the_same_coordinator_does_not_sum_what_a_leaver_brought_for_an_attempt_that_is_void)
+def updates_of_who_has_left_are_summed(patch: Patch) -> None:
+    patch.setattr(coordinator, "takeable", lambda job, updates, staleness, used: updates.get((job.round, job.base), {}))
+
+
+@planted(membership.test_a_deserted_job_goes_on_with_newcomers)
+def a_coordinator_pays_for_trainers_that_left(patch: Patch) -> None:
+    patch.setattr(cohort.Cohort, "deserted", lambda self: False)
+
+
+@planted(membership.test_a_deserted_job_goes_on_with_newcomers)
+def nobody_regroups(patch: Patch) -> None:
+    patch.setattr(JobState, "regroup_from", lambda self: None)
+
+
+@planted(membership.test_who_leaves_before_its_update_is_made_still_makes_and_brings_it)
+def who_leaves_drops_its_work(patch: Patch) -> None:
+    def owed(job: JobState, me: str, own: trainer.TrainerFacts, now: float) -> list[Duty]:
+        return trainer.parting(job, me, own.claimed) if me in job.left else real(job, me, own, now)
+
+    real = trainer.trainer_duties
+    patch.setattr("hansa.simulation.worker.trainer_duties", owed)
 
 
 @pytest.mark.parametrize("name", sorted(MUTATIONS))

@@ -86,7 +86,9 @@ class Company(RuleBasedStateMachine):
         self.names = sorted(self.world.parties)
         self.watch = Watch(self.world)
         # Who alone is still there at the end, everybody when nobody is named; coordinators may have turned by then.
-        honest = [name for name in self.names if self.world.parties[name].honest and self.world.parties[name].role != Role.COORDINATOR]
+        strangers = {account(Role.TRAINER, 4 + number) for number in range(len(LATE))}
+        parties = [self.world.parties[name] for name in self.names if name not in strangers]
+        honest = [party.account for party in parties if party.honest and party.role != Role.COORDINATOR]
         self.left = {honest[who % len(honest)] for who in left}
 
     @rule(seconds=st.integers(1, 4))
@@ -137,20 +139,17 @@ class Company(RuleBasedStateMachine):
     def repent(self, who: int) -> None:
         self.world.parties[account(Role.COORDINATOR, who)].__class__ = Coordinator
 
-    @rule(who=st.integers(0, 6))
-    def come(self, who: int) -> None:
+    @rule(who=st.integers(0, 6), told=st.booleans())
+    def come_or_go(self, who: int, told: bool) -> None:
+        """A trainer goes as its operator tells it, or behind the back of a node that may be down; who has no seat comes."""
+        party, cohort = self.world.parties[account(Role.TRAINER, who)], self.world.referee.cohort
         with suppress(ProtocolError):
-            self.world.referee.enrol(account(Role.TRAINER, who), Role.TRAINER)
-
-    @rule(who=st.integers(0, 6), at_once=st.booleans())
-    def go(self, who: int, at_once: bool) -> None:
-        """As its operator tells it, or behind the back of a node that may be down."""
-        party = self.world.parties[account(Role.TRAINER, who)]
-        if not at_once:
-            party.note("leaving")
-            return
-        with suppress(ProtocolError):
-            self.world.referee.leave(party.account)
+            if party.account not in cohort.members:
+                self.world.referee.enrol(party.account, Role.TRAINER)
+            elif told:
+                party.note("leaving")
+            else:
+                self.world.referee.leave(party.account)
 
     @rule(seconds=st.sampled_from([15, 60, 300]))
     def the_chain_is_down(self, seconds: int) -> None:

@@ -158,12 +158,14 @@ class Coordinator(Party):
 
     def _assemble(self, job: JobState, duty: Duty, trainers: tuple[str, ...]) -> None:
         took = self.took.get((job.round, job.base), {})
+        if len(trainers) < job.terms.quorum:  # a deserted round: nothing that could be anchored
+            return self.ended(duty)
         draft = self.draft(job, [took[trainer] for trainer in trainers])
         # Two holders of every blob before the anchor names it (R17): a crash right after it must not look like withholding.
         if draft is not None and self._place(job, draft, [took[trainer] for trainer in trainers]):
             self.keep(*draft.blobs.values())
             self.note("draft", draft.anchor)
-        self.ended(duty)
+        return self.ended(duty)
 
     def draft(self, job: JobState, accepted: list[Accepted]) -> Draft | None:
         return assemble(job, self.account, accepted, self.fetch)
