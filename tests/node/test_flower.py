@@ -20,13 +20,18 @@ from hansa.core.errors import ConfigError, DataError, FormatError, WorkerError
 from hansa.core.types import Address
 from hansa.learning import examples
 from hansa.learning.examples import Examples
+from hansa.learning.strategies.boosting import Boosting
 from hansa.learning.strategies.diloco import DiLoCo
 from hansa.learning.strategies.fedadam import FedAdam
 from hansa.learning.strategies.fedavg import FedAvg
 from hansa.learning.strategies.fedavgm import FedAvgM
+from hansa.learning.strategies.fedbn import FedBN
+from hansa.learning.strategies.fedbuff import FedBuff
+from hansa.learning.strategies.fednova import FedNova
 from hansa.learning.strategies.fedprox import FedProx
+from hansa.learning.strategies.scaffold import Scaffold
 from hansa.learning.strategy import LocalTraining, Vectors
-from hansa.model.architectures import Linear, Mlp, layout
+from hansa.model.architectures import Linear, Mlp, Trees, layout
 from hansa.model.state import ModelState, Vector
 from hansa.node.compose import make_trainer
 from hansa.node.config import ChainConfig, DataConfig, FlowerConfig, KeyConfig, NodeConfig, load_node
@@ -144,8 +149,13 @@ def test_names_of_another_architecture_are_refused(names: dict[str, str], senten
 
 
 def test_only_strategies_that_leave_sites_alone_are_played() -> None:
-    for plain in (FedAvg(LOCAL), FedAvgM(LOCAL), FedAdam(LOCAL), FedProx(LOCAL)):
+    for plain in (FedAvg(LOCAL), FedAvgM(LOCAL), FedAdam(LOCAL), FedProx(LOCAL), FedBuff(LOCAL, buffer=2)):
         check_strategy(plain)
+    for other in (Scaffold(LOCAL, clients=3), FedNova(LOCAL, reach=2.0), FedBN(LOCAL, home=("linear.bias",))):
+        with pytest.raises(DataError, match="has a part at the sites"):
+            check_strategy(other)
+    with pytest.raises(DataError, match="'boosting' has a part at the sites"):
+        check_strategy(Boosting(Trees(FEATURES, 2, 2), rows=100))
     with pytest.raises(DataError, match="'diloco' has a part at the sites that a Flower app does not play; the job is left alone"):
         check_strategy(DiLoCo(LOCAL))
     with pytest.raises(DataError, match="has a proximal term"):

@@ -94,7 +94,7 @@ def check_strategy(strategy: Strategy) -> None:
     """DataError unless sites send the change of their weights and nothing else happens there: a ClientApp knows no more."""
     kind = type(strategy)
     if not issubclass(kind, Declared) or any(getattr(kind, part) is not getattr(Declared, part) for part in _AT_SITES):
-        name = kind.__struct_config__.tag if issubclass(kind, Declared) else kind.__name__
+        name = kind.__struct_config__.tag if issubclass(kind, msgspec.Struct) else kind.__name__
         raise DataError(f"the strategy '{name}' has a part at the sites that a Flower app does not play; the job is left alone")
     if strategy.local.proximal:
         raise DataError("the strategy has a proximal term, which a Flower app does not know of; the job is left alone")

@@ -297,6 +297,7 @@ def main() -> None:
     os.dup2(nothing, 0)
     os.dup2(2, 1)
     os.close(nothing)
+    sys.stdout = open(1, "w", buffering=1, closefd=False)
     os.environ["FLWR_TELEMETRY_ENABLED"] = "0"
     try:
         check_version()
