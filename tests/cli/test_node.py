@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import shutil
 import socket
@@ -12,8 +13,13 @@ import msgspec
 import pytest
 
 from hansa.core.config import load, save
+from hansa.core.types import Role
+from hansa.identity.keys import AccountKey
+from hansa.market.membership import Entry, join
 from hansa.node.config import ChainConfig, ListenConfig, NodeConfig
+from hansa.node.registration import Premises
 from tests.cli.conftest import CHAIN_ID, Hansa, Town, copy_home
+from tests.market.world import start_job
 
 Words = Callable[..., tuple[object, ...]]
 
@@ -167,6 +173,26 @@ def test_tokens_go_where_they_are_sent(hansa: Hansa, site: Path, town: Town) -> 
     assert isinstance(found, dict) and int(str(found["balance"])) == 10**18 // 2
     hansa("node", "pay", "site", "1000000", "--as", "poor").sentence(2, "less than the", "to pay")
     hansa("node", "pay", "0x12", "1", "--as", "poor").sentence(2, "'0x12' is no account")
+
+
+def test_a_trainer_leaves_a_job_that_runs(hansa: Hansa, site: Path, town: Town, tmp_path: Path) -> None:
+    job = asyncio.run(a_job_with(site, copy_home(town, tmp_path / "copy")))
+    hansa("node", "leave", "site", job + 99).sentence(2, f"is no trainer of job {job + 99}")
+    assert hansa("node", "leave", "site", job, "--json").json == {"name": "site", "job": job, "freed": 1}
+    hansa("node", "leave", "site", job).sentence(2, f"has left job {job} already")
+    hansa("node", "leave", "nobody", job).sentence(2, "nobody")
+
+
+async def a_job_with(site: Path, home: Path) -> int:
+    """A job that runs with the site as its trainer, paid by the town's client."""
+    async with Premises(home / "nodes" / "client").ledger() as (ledger, contracts):
+        client, trainer = Premises(home / "nodes" / "client").key, Premises(site).key
+        people = [(trainer, Role.TRAINER), *((AccountKey.generate(), role) for role in (Role.COORDINATOR, Role.VERIFIER))]
+        for key, role in people:
+            await ledger.send(contracts.token.transfer(key.address, 10), client, intent=f"grant/{key.address}")
+            entry = Entry(f"a {role.name.lower()}", "https://127.0.0.1:1", bytes(32), bytes(32), 1 << role)
+            await join(ledger, contracts, key, entry, stake=10, bonds=0)
+        return await start_job(ledger, contracts, client, people)
 
 
 @pytest.mark.parametrize("room", [250, 480, 550])

@@ -10,8 +10,10 @@ import pytest
 from hansa.core.encoding import sha256
 from hansa.core.errors import ConfigError
 from hansa.core.ports import Call, Receipt, Signer
-from hansa.market.membership import Entry, collect, join, standing
-from tests.market.world import BUDGET, CLIENT, NODE, NOW, World, world
+from hansa.core.types import Role
+from hansa.identity.keys import AccountKey
+from hansa.market.membership import Entry, collect, join, leave, standing
+from tests.market.world import BUDGET, CLIENT, FOUNDER, NODE, NOW, World, start_job, world
 
 ENTRY = Entry("site", "https://127.0.0.1:7000", sha256(b"certificate"), sha256(b"key"), 2)
 
@@ -158,5 +160,49 @@ def test_what_is_owed_is_collected_once() -> None:
             after = await standing(town.ledger, town.contracts, CLIENT.address)
             assert (after.market_credit, after.balance) == (0, before.balance + BUDGET)
             assert await collect(town.ledger, town.contracts, CLIENT) == 0
+
+    asyncio.run(story())
+
+
+async def running(town: World) -> tuple[int, AccountKey]:
+    """A job in which NODE is the trainer, with 700 staked and 100 of it bound; its coordinator, too."""
+    people = [(NODE, Role.TRAINER), *((AccountKey(bytes([60 + role]) * 32), role) for role in (Role.COORDINATOR, Role.VERIFIER))]
+    for key, role in people:
+        if key is not NODE:
+            await town.ledger.send(town.contracts.token.transfer(key.address, 1_000), FOUNDER, intent=f"grant/{role}")
+        entry = msgspec.structs.replace(ENTRY, name=f"the {role.name.lower()}", roles=1 << role)
+        await join(town.ledger, town.contracts, key, entry, stake=700, bonds=0)
+    return await start_job(town.ledger, town.contracts, CLIENT, people, stakes=100), people[1][0]
+
+
+def test_a_trainer_leaves_once_and_has_its_stake_free_at_once() -> None:
+    async def story() -> None:
+        town = await world()
+        job, _ = await running(town)
+        assert (await standing(town.ledger, town.contracts, NODE.address)).free == 600
+        assert await leave(town.ledger, town.contracts, NODE, job) == 100
+        assert (await standing(town.ledger, town.contracts, NODE.address)).free == 700
+        assert await town.contracts.cohort.attendance(job).read(town.ledger) == (0, 1)
+        again = Counting(town)
+        with pytest.raises(ConfigError, match="has left job 1 already"):
+            await leave(again, town.contracts, NODE, job)  # type: ignore[arg-type]
+        assert not again.sent
+
+    asyncio.run(story())
+
+
+def test_only_a_trainer_of_a_job_that_runs_leaves() -> None:
+    async def story() -> None:
+        town = await world()
+        job, coordinator = await running(town)
+        for signer, number in ((coordinator, job), (CLIENT, job), (NODE, job + 1)):
+            with pytest.raises(ConfigError, match=f"is no trainer of job {number}"):
+                await leave(town.ledger, town.contracts, signer, number)
+        for step in range(15):
+            town.clock.advance(500)
+            await town.ledger.send(town.contracts.clock.tick(), NODE, intent=f"tick/{step}")
+        await town.ledger.send(town.contracts.rounds.expire(job), NODE, intent="expire")
+        with pytest.raises(ConfigError, match="does not run"):
+            await leave(town.ledger, town.contracts, NODE, job)
 
     asyncio.run(story())

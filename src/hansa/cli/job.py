@@ -107,7 +107,7 @@ def _summary(network: Observer, job: JobState) -> dict[str, object]:
         "rounds": f"{len(job.final)}/{terms.rounds}",
         "client": network.name(job.client),
         "pays": show.tokens(sum(job.nets)),
-        "trainers": f"{len(job.trainers)}/{terms.max_trainers}",
+        "trainers": f"{len(job.present)}/{terms.max_trainers}",
         "verifiers": f"{len(job.verifiers or job.candidates)}/{terms.verifiers}",
         "coordinator": network.name(job.coordinator) if job.coordinator else "",
     }

@@ -126,6 +126,26 @@ def collect(name: Name, home: Home, json: Json = False) -> None:
 
 
 @app.command()
+def leave(
+    name: Name,
+    job: Annotated[int, typer.Argument(help="The number of a job in which the node is a trainer.")],
+    home: Home,
+    json: Json = False,
+) -> None:
+    """Give a trainer's seat in a running job up: from the next round on it goes on without the node, and its stake is free at once."""
+    from hansa.node.registration import Premises
+
+    freed = show.run(Premises(node_folder(home, name)).leave(job))
+    if json:
+        show.as_json({"name": name, "job": job, "freed": freed})
+    else:
+        print(
+            f"{name} has left job {job}; {show.tokens(freed)} tokens of its stake are free. "
+            "Keep it running until the present round is final, and for its pay until the job ends."
+        )
+
+
+@app.command()
 def pay(
     to: Annotated[str, typer.Argument(help="An account's address, or the name of one of the home's nodes.")],
     tokens: Annotated[str, typer.Argument(help="How many tokens.")],

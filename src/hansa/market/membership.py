@@ -1,4 +1,4 @@
-"""Membership: what an account puts on the ledger before it can take a seat - stake, consent, and where and who its node is."""
+"""Membership: what an account puts on the ledger to take seats - stake, consent, where and who its node is - and a seat it gives up."""
 
 from __future__ import annotations
 
@@ -11,9 +11,11 @@ import msgspec
 from hansa.chain.deployment import Contracts
 from hansa.core.errors import ConfigError
 from hansa.core.ports import Call, Ledger, Signer
-from hansa.core.types import Address
+from hansa.core.types import Address, Role
 
 _OCCASIONS = 1_000
+_SEATED = 2
+"""The cohort's phase of a job that runs."""
 
 
 class Entry(msgspec.Struct, frozen=True):
@@ -110,6 +112,26 @@ async def join(ledger: Ledger, contracts: Contracts, signer: Signer, entry: Entr
             wanted.append(lambda: send(update, f"update/{entry.endpoint}/{entry.certificate.hex()}"))
     await asyncio.gather(*(step() for step in wanted))
     return await standing(ledger, contracts, signer.address)
+
+
+async def leave(ledger: Ledger, contracts: Contracts, signer: Signer, job: int) -> int:
+    """Give the account's trainer's seat in a running job up; answers how much stake that sets free.
+
+    What it delivers for the round that is open still counts. ConfigError, and nothing is sent, when there is no seat to give up.
+    """
+    cohort = contracts.cohort
+    account = await contracts.registry.account_of(signer.address).read(ledger)
+    member, (phase, *_) = await asyncio.gather(cohort.member_of(job, account).read(ledger), cohort.group_of(job).read(ledger))
+    if member.role != Role.TRAINER:
+        raise ConfigError(f"{account} is no trainer of job {job}; `hansa job show {job}` names its members")
+    if member.last:
+        raise ConfigError(f"{account} has left job {job} already; its stake is free and what it earned can be claimed at the end")
+    if phase != _SEATED:
+        raise ConfigError(f"job {job} does not run: before it starts a seat binds, and after its end there is none to give up")
+    claim = await cohort.claim_of(job, account).read(ledger)
+    _, _, locked = await contracts.vault.locks(cohort.address, claim).read(ledger)
+    await ledger.send(cohort.leave_job(job), signer, intent=f"leave/{job}")
+    return locked
 
 
 async def collect(ledger: Ledger, contracts: Contracts, signer: Signer) -> int:

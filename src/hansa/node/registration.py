@@ -16,7 +16,7 @@ from hansa.core.types import Address, Role
 from hansa.identity.certificate import NodeCertificate
 from hansa.identity.keys import AccountKey
 from hansa.identity.keystore import load_key
-from hansa.market.membership import Entry, Standing, collect, join, standing
+from hansa.market.membership import Entry, Standing, collect, join, leave, standing
 from hansa.node.config import NodeConfig, RoleName, load_node
 from hansa.node.home import CONFIG
 from hansa.runtime.journal import SqliteJournal
@@ -69,6 +69,11 @@ class Premises:
         """Have every credit of the account paid out; how much that was, in the smallest unit."""
         async with self.ledger() as (ledger, contracts):
             return await collect(ledger, contracts, self.key)
+
+    async def leave(self, job: int) -> int:
+        """Give the trainer's seat in a job up, whether the node runs or not; the stake that sets free (see `market.membership.leave`)."""
+        async with self.ledger() as (ledger, contracts):
+            return await leave(ledger, contracts, self.key, job)
 
     async def pay(self, to: Address, amount: int) -> Receipt:
         """Transfer tokens; each call is a payment of its own. ConfigError when the balance does not cover it."""
