@@ -25,14 +25,22 @@ def account(role: Role, number: int) -> str:
 
 
 def terms(
-    now: int, trainers: int, verifiers: int, *, quorum: int = 0, rounds: int = 2, milestones: int = 1, acceptance: bytes = bytes(32)
+    now: int,
+    trainers: int,
+    verifiers: int,
+    *,
+    room: int = 0,
+    quorum: int = 0,
+    rounds: int = 2,
+    milestones: int = 1,
+    acceptance: bytes = bytes(32),
 ) -> Terms:
-    """Terms with times of seconds: twenty to enrol, twenty-four of patience, sixteen of window."""
+    """Terms with times of seconds: twenty to enrol, twenty-four of patience, sixteen of window; `room` for more trainers than that."""
     return Terms(
         spec=sha256(b"spec"), genesis=sha256(GENESIS), acceptance=acceptance, rounds=rounds, milestones=milestones,
         quorum=quorum or trainers, verifiers=verifiers, coordinator_bps=500, verifier_bps=1_000, enrol_by=now + 20, patience=24, window=16,
         deadline=now + 60 + 120 * rounds, trainer_stake=1_000, coordinator_stake=10_000, verifier_stake=5_000, challenge_bond=500,
-        max_trainers=trainers,
+        max_trainers=trainers + room,
     )  # fmt: skip
 
 
@@ -41,6 +49,8 @@ def company(
     coordinators: Sequence[type[Coordinator]] = (Coordinator,) * 2,
     verifiers: Sequence[type[Verifier]] = (Verifier,) * 3,
     *,
+    late: Sequence[type[Trainer]] = (),
+    room: int = 0,
     seats: int = 0,
     quorum: int = 0,
     rounds: int = 2,
@@ -52,9 +62,12 @@ def company(
     acceptance: bytes = bytes(32),
     shards: tuple[tuple[bytes, bytes, tuple[bytes, ...]], ...] = (),
 ) -> World:
-    """An open job in which everybody has enrolled; `seats` below the number of verifiers makes a draw necessary."""
+    """An open job in which everybody has enrolled but the `late` trainers, numbered after the others, who have only staked.
+
+    There is `room` for so many trainers more than enrolled; `seats` below the number of verifiers makes a draw necessary.
+    """
     kinds: list[tuple[Role, Sequence[type[Party]]]] = [
-        (Role.TRAINER, trainers), (Role.COORDINATOR, coordinators), (Role.VERIFIER, verifiers)
+        (Role.TRAINER, (*trainers, *late)), (Role.COORDINATOR, coordinators), (Role.VERIFIER, verifiers)
     ]  # fmt: skip
     members = {account(role, number): kind for role, each in kinds for number, kind in enumerate(each)}
     world = World({name: WEALTH for name in (*members, CLIENT)}, seed=seed, loss=loss, delay=delay, max_gap=max_gap)
@@ -62,6 +75,7 @@ def company(
         world.referee.tick(),
         len(trainers),
         seats or len(verifiers),
+        room=room,
         quorum=quorum,
         rounds=rounds,
         milestones=milestones,
@@ -73,6 +87,8 @@ def company(
         party = kind(world, name)
         world.add(party)
         world.purse.stake(name, WEALTH // 10)
+        if kind.role is Role.TRAINER and name >= account(Role.TRAINER, len(trainers)):
+            continue
         committed = commitment(world.referee.job, name, *party.value()) if isinstance(party, Verifier) else b""
         world.referee.enrol(name, kind.role or Role.TRAINER, committed)
     return world
