@@ -196,6 +196,9 @@ class Node:
         due = [*self.owed(job), *exposures(job, self.account, self.book, self.now())]
         if self._may_enrol(job):
             due.append(Enrol(job.id))
+        if self.account in (*job.joined, *job.left):
+            # No part of what is open is theirs to do any more, or yet: their stake and their money are theirs all the same.
+            due += parting(job, self.account, frozenset(self.book.claimed.get(job.id, ())))
         if self._max_gap is not None:
             last = max(self.follower.moved, self._ticked)
             due += ticks(job, self.account, last, self._max_gap, self.parts.clock.now())
