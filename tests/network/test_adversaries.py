@@ -66,12 +66,11 @@ def lost(crew: Crew, run: Run) -> int:
 
 
 def slashed(crew: Crew, run: Run) -> int:
-    """What a whole stake costs the first coordinator: a fifth goes to the finder, which is whoever sends the condemnation when nobody
-    challenged before, and that may be the condemned one itself."""
+    """What being condemned costs the first coordinator: its whole stake, a fifth of it for who challenged, burnt when nobody did."""
     gained = {name: run.change(name) - owed(run.state)[crew.network.account(name)] for name in crew.network.members if name != "client"}
-    finder = max(gained, key=lambda name: gained[name])
-    assert gained[finder] == (STAKE // 5 if gained[finder] > 0 else 0)
-    return STAKE if gained[finder] > 0 else STAKE - STAKE // 5
+    challengers = {crew.network.name_of(str(event.args["challenger"])) for _, event in run.events if event.name == "Challenged"}
+    assert {name: more for name, more in gained.items() if more > 0} == dict.fromkeys(challengers, STAKE // 5)
+    return STAKE
 
 
 def final_by(crew: Crew, run: Run, round: int) -> str:
