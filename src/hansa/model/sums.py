@@ -45,7 +45,7 @@ def weighted_sum(rows: Rows, weights: Sequence[int], onto: NDArray[np.int64] | N
 
 
 def mixed(rows: Rows, weights: NDArray[np.int64], bits: int, long: bool) -> NDArray[np.signedinteger]:
-    """weights @ rows, (m, n) by (n, d), as integers of 32 or 64 bits, which the caller knows to suffice; compiled when `long`; weights >= 0."""
+    """weights @ rows, (m, n) by (n, d), as integers of 32 or 64 bits, whichever the caller knows to suffice; weights are not negative."""
     columns, result = rows[0].size, np.dtype(f"int{bits}")
     out = np.empty((len(weights), columns), result)
     # Kernels multiply by 32 bits.
