@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from msgspec.structs import replace
 
 from hansa.chain import deployment
 from hansa.chain.bindings import structs
@@ -251,8 +252,9 @@ class World:
     async def post(
         self, *, rounds: int = 4, milestones: int = 2, trainers: int = 3, quorum: int = 3, verifiers: int = 3, patience: int = 80,
         window: int = 16, enrol: int = 40, deadline: int = 4_000, seed: int = 3, local: LocalTraining | None = None, bound: float = 1.0,
+        **declared: object,
     ) -> int:  # fmt: skip
-        """A job of the party "client" over 8 parameters, posted; its seats are taken as its terms say."""
+        """A job of the party "client" over 8 parameters, posted; its seats are taken as its terms say. `declared` changes its spec."""
         client = self["client"]
         assert isinstance(client, ClientNode)
         architecture = Linear(FEATURES, 1)
@@ -265,6 +267,7 @@ class World:
             strategy=FedAvg(local or LocalTraining(rate=0.5, batch=8, epochs=1)), seed=seed, genesis=genesis, progress=progress,
             acceptance=Acceptance("accuracy", 500_000, 0, "chance"), max_weight=1_000, bound=bound,
         )  # fmt: skip
+        spec = replace(spec, **declared)
         ref, now = await client.offer(write_spec(spec)), int(self.clock.now())
         terms = structs.Terms(
             spec=ref.digest, genesis=genesis.digest, acceptance=sealed.root(), rounds=rounds, milestones=milestones, quorum=quorum,

@@ -90,11 +90,10 @@ class Telling:
 
     def curves(self, title: str, rows: dict[str, list[float]]) -> None:
         """Shares by round, one line for each of `rows`."""
-        table = Table(
-            title, *(str(number + 1) for number in range(max(map(len, rows.values())))), box=None, pad_edge=False, padding=(0, 3, 0, 2)
-        )
+        numbers = [str(number + 1) for number in range(max(map(len, rows.values())))]
+        table = Table(f"  {title}", *numbers, box=None, pad_edge=False, padding=(0, 3, 0, 2))
         for name, shares in rows.items():
-            table.add_row(name, *(f"{share:.1%}" for share in shares))
+            table.add_row(f"  {name}", *(f"{share:.1%}" for share in shares))
         self.console.print(table)
 
     def refused(self, error: HansaError) -> None:

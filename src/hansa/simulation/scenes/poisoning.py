@@ -41,7 +41,7 @@ class Poisoning:
         tell = self.tell
         tell.title("A hospital that poisons")
         tell.say(f"{POISONER} now sends {FACTOR:g} times what it learnt; two jobs run side by side, alike but for how updates are combined")
-        tell.say("plain rounds without secure aggregation: coordinator and verifiers see each update, and recompute the rule bit by bit")
+        tell.say("no secure aggregation here: coordinator and verifiers see each update, and recompute the rule bit for bit")
         plain = await self.stage.post(self.held, BUDGET, rounds=ROUNDS, milestones=1, change=self._plain)
         robust = await self.stage.post(self.held, BUDGET, rounds=ROUNDS, milestones=1, change=self._robust)
         with tell.working("both jobs at work"):
