@@ -264,17 +264,21 @@ def test_an_app_of_the_older_kind_trains_by_the_order_of_its_parameters(hall: Ha
 def test_an_app_that_fails_or_gives_no_numbers_costs_its_site_the_round_alone(hall: Hall, tmp_path: Path) -> None:
     async def scenario(world: World, pool: SharedPool) -> None:
         await populate(world, pool, trainers=2)
-        sections = [FlowerConfig(str(flower_python()), "moods:app", str(OTHERS), train={"do": do}) for do in ("raise", "nan")]
+        moods = FlowerConfig(str(flower_python()), "moods:app", str(OTHERS), NAMES, node={"note": str(tmp_path / "note")}, time_limit=0.5)
         sites = []
-        for place, section in enumerate(sections):
+        for place, do in enumerate(ends := {
+            "raise": (WorkerError, "seven by nothing"), "nan": (FormatError, "not finite"),
+            "other names": (ConfigError, "other arrays than it got"), "hang": (WorkerError, "did not finish 'train' within 0.5 s"),
+        }):  # fmt: skip
+            section = replace(moods, train={"do": do})
             own = flower_pool(section, tmp_path)
             await own.start()
             sites.append(await world.add(f"f{place}", flower(section, own), own))
-        job = await world.post(rounds=1, milestones=1, trainers=4, quorum=2)
+        job = await world.post(rounds=1, milestones=1, trainers=6, quorum=2)
         await world.step_until(lambda: len(world.state(job).final) == 1, "the round is final without them", most=400)
         assert world.state(job).final[0].anchor.accepted == 2
         state = world.state(job)
-        for site, kind, sentence in zip(sites, (WorkerError, FormatError), ("seven by nothing", "not finite"), strict=True):
+        for site, (kind, sentence) in zip(sites, ends.values(), strict=True):
             assert isinstance(site, Recorder) and site.account in state.trainers
             spec, _ = await site.spec(state)
             with pytest.raises(kind, match=sentence):

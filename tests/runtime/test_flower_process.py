@@ -8,7 +8,7 @@ import struct
 import sys
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from hansa.core.errors import FormatError
@@ -40,6 +40,7 @@ def test_a_head_cut_short_or_too_long_is_refused(head: tuple[str, bytes, list[in
 
 
 @given(st.binary(max_size=200))
+@example(b"\x94\xa2\x00\x80")
 def test_any_other_bytes_are_refused_as_the_channel_refuses_them(data: bytes) -> None:
     try:
         theirs: object = channel.parse_head(data)

@@ -67,7 +67,7 @@ def parse_head(encoded: bytes | bytearray) -> Head:
     """The head with its buffer lengths checked; FormatError otherwise."""
     try:
         head = msgspec.msgpack.decode(encoded, type=Head)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise FormatError(f"a frame's head is not valid: {error}") from error
     _check(len(encoded), head.lengths)
     return head
