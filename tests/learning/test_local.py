@@ -84,6 +84,13 @@ def test_training_learns_and_repeats_bit_for_bit(architecture: Architecture, obj
     assert train(architecture, objective, state, rows, local, 6)[0].tobytes() != delta.tobytes()
 
 
+def test_the_loss_is_the_mean_over_all_batches_of_a_long_training() -> None:
+    still = LocalTraining(rate=1e-12, batch=60, steps=2500)
+    state, rows = initial(Linear(5), 3), place(BINARY, CPU)
+    summary = train(Linear(5), Objective.BINARY, state, rows, still, 1)[1]
+    assert summary.steps == 2500 and summary.loss == pytest.approx(evaluate(Linear(5), Objective.BINARY, state, rows).loss, abs=1e-6)
+
+
 def test_steps_run_on_over_passes_and_use_every_row() -> None:
     local = LocalTraining(rate=0.1, batch=7, steps=20)
     state = initial(Linear(5), 3)

@@ -27,6 +27,9 @@ from hansa.model.architectures import Architecture, Objective, build, footprint,
 from hansa.model.layout import Layout
 from hansa.model.state import ModelState, Vector, checked
 
+_FOLD = 1024
+"""Losses kept before they are added up."""
+
 _CHUNK = 4096
 _VALUES = 1 << 25
 """Rows evaluated at once, at most so many and with so many values in one layer; bounds memory."""
@@ -146,16 +149,21 @@ def train(
     model.load(start.weights)
     parameters, weights = model.chosen(only)
     optimiser = Optimiser(local, weights, start)
-    losses = []
+    total, steps, losses = 0.0, 0, list[torch.Tensor]()
     for features, batch in _batches(rows.features, wanted, local, seed):
         value = loss(objective, model.module(features), batch)
         optimiser.step(torch.autograd.grad(value, parameters))
         losses.append(value.detach())
+        steps += 1
+        # Read now and then, not at every step: on a device each reading waits for it.
+        if len(losses) == _FOLD:
+            total += _finite(float(torch.stack(losses).double().sum()))
+            losses.clear()
     # On a processor the array would be the model's own memory, which the next training overwrites.
     trained = checked(np.array(model.vector.cpu().numpy()), model.layout.size, "the trained model")
-    mean = _finite(float(torch.stack(losses).double().mean()))
+    mean = _finite(total + (float(torch.stack(losses).double().sum()) if losses else 0.0)) / steps
     norm = math.sqrt(float(np.square(trained - start.weights, dtype=np.float64).sum()))
-    return End(trained, len(losses), optimiser.moments()), TrainingSummary(len(losses), len(rows.features), mean, norm)
+    return End(trained, steps, optimiser.moments()), TrainingSummary(steps, len(rows.features), mean, norm)
 
 
 @torch.no_grad()

@@ -32,7 +32,8 @@ def paced(local: LocalTraining, pace: Pace, rows: int, speed: float) -> LocalTra
 
     A batch is never larger than the site; with batches of b instead of B rows the rate is rate * b / B (linear scaling, arXiv:1706.02677).
     When seconds * speed rows are fewer than asked for, steps are left out down to the job's least, and then batches shrink down to its
-    least. DataError when that is still too much for the device.
+    least. DataError when that is still too much for the device. A site takes part with replace(strategy, local=paced(...)): FedNova, and
+    SCAFFOLD by its controls, then make up for unlike steps and rates.
     """
     if rows < 1 or not 0 < speed < math.inf:
         raise DataError(f"a pace needs at least one row and a measured speed, not {rows} rows and {speed} rows a second")

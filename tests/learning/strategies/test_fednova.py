@@ -10,7 +10,7 @@ from hansa.learning.strategies import FedAvg, FedNova
 from hansa.learning.strategies.fednova import effective
 from hansa.learning.strategy import LocalTraining, Mean, Start
 from hansa.model.architectures import Objective
-from tests.learning.strategies.quadratic import BASE, LAYOUT, MODEL, PLACED, WHOLE, gradient, play
+from tests.learning.strategies.quadratic import BASE, LAYOUT, MODEL, PLACED, WHOLE, gradient, mean, play
 
 STRATEGY = FedNova(WHOLE, reach=0.2)
 STEPS = (2, 5)
@@ -82,6 +82,21 @@ def test_with_equal_steps_it_is_federated_averaging() -> None:
     ours, plain = (play(strategy, [(0, 1)] * 3) for strategy in (STRATEGY, FedAvg(WHOLE)))
     for model, expected in zip(ours, plain, strict=True):
         assert model == pytest.approx(expected, abs=1e-6)
+
+
+def test_sites_of_unlike_rates_count_by_the_way_they_can_go() -> None:
+    """A device that trains at its own pace brings its own rate: the direction is per unit of rate times steps."""
+    ends, reaches, sent = [], [], []
+    for site, rate, steps in ((0, 0.05, 3), (1, 0.02, 5)):
+        own = replace(STRATEGY, local=replace(WHOLE, rate=rate, steps=steps))
+        sent.append(contribute(own, MODEL, Objective.SQUARED, BASE, (), (), PLACED[site], 1).sent)
+        weights = BASE.vector.astype(np.float64)
+        for _ in range(steps):
+            weights = weights - rate * gradient(site, weights)
+        ends.append((weights - BASE.vector) / (rate * steps))
+        reaches.append(rate * steps)
+    new, _ = STRATEGY.step(BASE, mean(sent), ())
+    assert new.vector == pytest.approx(BASE.vector + np.mean(reaches) * np.mean(ends, axis=0), abs=1e-5)
 
 
 def test_with_one_client_it_is_plain_sgd() -> None:
