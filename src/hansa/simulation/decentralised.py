@@ -184,7 +184,7 @@ class _GridModels:
         trained = {name: _trained(self._sites, name, round, layout, models[name]) for name in members if name not in leavers}
         averaging = Averaging(self._placement, {name: Partial(model, 1, LARGEST) for name, model in trained.items()}, seed, first)
         for _ in range(self._dimensions):
-            averaging, _ = averaging.step()
+            averaging, _ = (averaging if averaging.fits else averaging.divided()).step()
         self._placement = averaging.placement
         self._models = {name: held.mean() for name, held in sorted(averaging.holdings.items())}
         return self.close(round)
@@ -247,7 +247,7 @@ def _circulate(updates: Mapping[str, Update], members: tuple[str, ...], seed: in
     bound, empty = largest(some.bits), some.weighted() * 0
     inputs = {name: Partial(updates[name].weighted() if name in updates else empty, 1, bound) for name in members}
     pledges = {name: Pledge(name, own.weight, own.digest()) for name, own in inputs.items()}
-    nodes = {name: RingNode(name, inputs[name], pledges, seed=seed, round=round, patience=PATIENCE) for name in sorted(updates)}
+    nodes = {name: RingNode(name, inputs[name], pledges, most=1, seed=seed, round=round, patience=PATIENCE) for name in sorted(updates)}
     now = 0.0
     waiting: list[Passing] = [sent for node in nodes.values() for sent in node.start(now)]
     while any(node.result is None for node in nodes.values()):

@@ -35,12 +35,12 @@ def test_messages_in_any_order_give_the_same_bits() -> None:
 
 def test_each_slice_has_two_reducers_and_each_member_two_slices() -> None:
     names = tuple(partials(6, 1))
-    group = Group(b"x" * 32, names, 60, BOUND)
+    group = Group(b"x" * 32, names, 60, BOUND, 5)
     assigned = [group.reducers(place, names, 0) for place in range(6)]
     assert all(len(set(pair)) == 2 for pair in assigned)
     assert sorted(name for pair in assigned for name in pair) == sorted(2 * names)
     assert [group.reducers(place, names, 1) for place in range(6)] != assigned
-    assert Group(b"x" * 32, names[:1], 60, BOUND).reducers(0, names[:1], 0) == names[:1]
+    assert Group(b"x" * 32, names[:1], 60, BOUND, 5).reducers(0, names[:1], 0) == names[:1]
 
 
 @pytest.mark.parametrize("count", [2, 3, 5])
@@ -157,7 +157,7 @@ def test_two_commitments_are_a_fault_and_the_first_one_stands() -> None:
     world = GroupWorld(partials(3, 9))
     first = next(message for to, message in world.heap if to == "n00" and message.sender == "n01" and isinstance(message, Commitment))
     world.machines["n00"].receive(first)
-    world.machines["n00"].receive(Commitment(first.group, "n01", first.weight + 1, first.digests))
+    world.machines["n00"].receive(Commitment(first.group, "n01", first.weight % 5 + 1, first.digests))
     assert kinds(world, "n00") == {("n01", FaultKind.EQUIVOCATION)} and world.machines["n00"].commitments["n01"] == first
 
 
@@ -195,8 +195,12 @@ def test_malformed_messages_are_refused(make: Callable[[bytes], Message], error:
 
 
 def test_a_commitment_of_the_wrong_shape_is_refused() -> None:
-    world = GroupWorld(partials(3, 9))
-    for message in (Commitment(world.group.id, "n01", 1, ()), Commitment(world.group.id, "n01", 0, (Digest(bytes(32)),) * 3)):
+    world, three = GroupWorld(partials(3, 9)), (Digest(bytes(32)),) * 3
+    for message in (
+        Commitment(world.group.id, "n01", 1, ()),
+        Commitment(world.group.id, "n01", 0, three),
+        Commitment(world.group.id, "n01", 6, three),
+    ):
         with pytest.raises(FormatError, match="3 digests"):
             world.machines["n00"].receive(message)
 
@@ -218,18 +222,29 @@ def test_strangers_and_other_groups_are_not_heard() -> None:
 
 
 def test_a_member_brings_a_vector_of_the_group() -> None:
-    group = Group(b"x", ("n00",), 9, BOUND)
+    group = Group(b"x", ("n00",), 9, BOUND, 5)
     with pytest.raises(ProtocolError, match="does not belong"):
         GroupMember("n01", group, Partial(np.zeros(9, np.int64), 1, BOUND))
     with pytest.raises(ProtocolError, match="does not belong"):
         Liar("n00", group, Partial(np.zeros(8, np.int64), 1, BOUND))
     with pytest.raises(FormatError, match="ascending"):
-        Group(b"x", ("b", "a"), 9, BOUND)
+        Group(b"x", ("b", "a"), 9, BOUND, 5)
 
 
 def test_a_group_whose_sum_could_leave_the_range_is_refused() -> None:
-    heavy = {name: Partial(np.zeros(4, np.int64), 1 << 40, 1 << 20) for name in ("a", "b", "c", "d")}
-    world = GroupWorld(heavy)
+    Group(b"x", ("a", "b"), 9, 1 << 20, (1 << 41) - 1)
+    with pytest.raises(ProtocolError, match="divide them first"):
+        Group(b"x", ("a", "b"), 9, 1 << 20, 1 << 41)
+    with pytest.raises(ProtocolError, match="does not belong"):
+        GroupMember("a", Group(b"x", ("a", "b"), 9, BOUND, 1), Partial(np.zeros(9, np.int64), 2, BOUND))
+
+
+def test_a_malformed_message_that_came_early_stops_nobody() -> None:
+    world = GroupWorld(partials(3, 9))
     world.deliver_all()
-    with pytest.raises(ProtocolError, match="divide the sums first"):
-        world.machines["a"].deadline()
+    for place in range(3):
+        world.machines["n00"].receive(Piece(world.group.id, 0, "n01", place, np.zeros(3, np.int16)))
+        digest = Digest(bytes(32))
+        world.machines["n00"].receive(Reduced(world.group.id, 0, "n02", place, np.zeros(3, np.int64), digest))
+    world.finish()
+    assert {told(machine.result()) == exact(world.inputs.values()) for machine in world.machines.values()} == {True}

@@ -48,9 +48,9 @@ def test_no_more_peers_than_fit() -> None:
         (lambda: Gossip(momentum=0.5, pull=0.5), "pull"),
         (lambda: Gossip(pull=float("nan")), "pull"),
         (lambda: Gossip(closing=65), "closes"),
-        (lambda: Grid(1, 2), "side"),
+        (lambda: Grid(17, 2), "side"),
         (lambda: Grid(2, 9), "dimensions"),
-        (lambda: Grid(64, 4), "smaller"),
+        (lambda: Grid(16, 6), "smaller"),
     ],
 )
 def test_bounds(make: object, says: str) -> None:

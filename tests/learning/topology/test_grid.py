@@ -5,11 +5,12 @@ from hansa.core.errors import ProtocolError
 from hansa.core.types import FaultKind
 from hansa.learning.topology.butterfly import GroupMember
 from hansa.learning.topology.declaration import Grid
+from hansa.learning.topology.fixed import LARGEST
 from hansa.learning.topology.grid import Averaging
 from hansa.learning.topology.group import Group
 from hansa.learning.topology.partial import Partial
 from hansa.learning.topology.placement import Placement
-from tests.learning.topology.world import Liar, exact, partials, told
+from tests.learning.topology.world import MOST, Liar, exact, partials, told
 
 
 def averaging(
@@ -17,7 +18,7 @@ def averaging(
 ) -> tuple[Averaging, dict[str, Partial]]:
     grid = Grid(side, dimensions)
     inputs = partials(count or grid.most, size)
-    return Averaging(Placement(grid).admit(inputs, seed, 0), inputs, seed, 0), inputs
+    return Averaging(Placement(grid).admit(inputs, seed, 0), inputs, seed, 0, MOST), inputs
 
 
 def mass(state: Averaging) -> tuple[list[int], int]:
@@ -112,3 +113,23 @@ def test_sums_that_would_leave_the_range_are_refused_before_they_do() -> None:
         for _ in range(40):
             state, _ = state.step(away={"c"} if state.round % 2 else {"a"})
     assert state.round > 5
+
+
+def test_the_largest_grid_with_holes_divides_in_time_and_keeps_the_mean_to_the_unit() -> None:
+    grid, random = Grid(16, 2), np.random.Generator(np.random.PCG64(3))
+    inputs = {f"n{place:03d}": Partial(random.integers(-LARGEST, LARGEST, 2), 1, LARGEST) for place in range(171)}
+    state, divisions = Averaging(Placement(grid).admit(inputs, 1, 0), inputs, 1, 0), 0
+    truth = sum(own.values.astype(np.float64) for own in inputs.values()) / len(inputs)
+    for _ in range(8):
+        if not state.fits:
+            state, divisions = state.divided(), divisions + 1
+        state, _ = state.step()
+    assert divisions >= 3 and max(np.abs(held.mean() - truth).max() for held in state.holdings.values()) < 1e-3 * LARGEST
+    mean = sum(held.mean().astype(np.float64) for held in state.holdings.values()) / len(inputs)
+    assert np.abs(mean - truth).max() < 1 + divisions
+
+
+def test_unequal_weights_cannot_be_divided_on_their_way() -> None:
+    state, _ = averaging(4, 1)
+    with pytest.raises(ProtocolError, match="different weights"):
+        state.divided()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from hypothesis import settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from hansa.core.types import Digest
-from hansa.learning.topology import gossip, grid, group, placement, ring, tree
+from hansa.learning.topology import butterfly, gossip, grid, group, placement, ring, tree
 from hansa.learning.topology.butterfly import GroupMember, Sent
 from hansa.learning.topology.grid import Averaging
 from hansa.learning.topology.group import Commitment, Piece
@@ -199,6 +200,22 @@ def early_messages_are_lost(patch: Patch) -> None:
     patch.setattr(GroupMember, "_send_pieces", send)
 
 
+@planted(test_butterfly.test_a_malformed_message_that_came_early_stops_nobody)
+def a_malformed_message_stops_its_reader(patch: Patch) -> None:
+    patch.setattr(butterfly, "suppress", lambda *kinds: nullcontext())
+
+
+@planted(test_butterfly.test_a_commitment_of_the_wrong_shape_is_refused)
+def anybody_weighs_what_it_says(patch: Patch) -> None:
+    real = GroupMember._commitment
+
+    def commitment(self: GroupMember, message: Commitment) -> list[Sent]:
+        object.__setattr__(self.group, "most", 1 << 30)
+        return real(self, message)
+
+    patch.setattr(GroupMember, "_commitment", commitment)
+
+
 # Grid and membership
 
 
@@ -227,7 +244,7 @@ def a_leavers_sum_stays_in_the_averaging(patch: Patch) -> None:
         if heir is None:
             return after
         held = sum((self.holdings[name] for name in leavers), start=after.holdings[heir])
-        return Averaging(after.placement, {**after.holdings, heir: held}, after.seed, after.round, after.factor)
+        return Averaging(after.placement, {**after.holdings, heir: held}, after.seed, after.round, after.most, after.factor)
 
     patch.setattr(Averaging, "leave", leave)
 
@@ -249,7 +266,7 @@ def a_newcomer_counts_but_once(patch: Patch) -> None:
 
     def join(self: Averaging, newcomers: Mapping[str, Partial]) -> Averaging:
         after = real(self, newcomers)
-        return Averaging(after.placement, {**after.holdings, **newcomers}, after.seed, after.round, after.factor)
+        return Averaging(after.placement, {**after.holdings, **newcomers}, after.seed, after.round, after.most, after.factor)
 
     patch.setattr(Averaging, "join", join)
 

@@ -141,12 +141,12 @@ def test_a_node_starts_from_its_pledged_input_alone() -> None:
     other = Partial(inputs["n00"].values * 0, inputs["n00"].weight, BOUND)
     for pledged in (pledges, {"n01": pledges["n01"]}):
         with pytest.raises(ProtocolError, match="pledged inputs alone"):
-            RingNode("n00", other, pledged, seed=1, round=1, patience=1.0)
-    with pytest.raises(FormatError, match="another name"):
-        RingNode("n00", inputs["n00"], {**pledges, "x": pledges["n01"]}, seed=1, round=1, patience=1.0)
-    heavy = {**pledges, "n01": Pledge("n01", 1 << 60, pledges["n01"].digest)}
-    with pytest.raises(ProtocolError, match="below 2\\^62"):
-        RingNode("n00", inputs["n00"], heavy, seed=1, round=1, patience=1.0)
+            RingNode("n00", other, pledged, most=5, seed=1, round=1, patience=1.0)
+    for wrong in ({"x": pledges["n01"]}, {"n01": Pledge("n01", 6, pledges["n01"].digest)}, {"n01": Pledge("n01", 0, Digest(bytes(32)))}):
+        with pytest.raises(FormatError, match="leave (x|n01) out"):
+            RingNode("n00", inputs["n00"], {**pledges, **wrong}, most=5, seed=1, round=1, patience=1.0)
+    with pytest.raises(ProtocolError, match="can reach 2\\^62"):
+        RingNode("n00", inputs["n00"], pledges, most=1 << 52, seed=1, round=1, patience=1.0)
 
 
 def test_a_ring_does_not_close_around_strangers_or_oneself() -> None:

@@ -17,7 +17,7 @@ from hansa.learning.topology.grid import Averaging
 from hansa.learning.topology.group import Phase
 from hansa.learning.topology.membership import Border, Join, Leave, Roster
 from hansa.learning.topology.placement import Placement
-from tests.learning.topology.world import GroupWorld, RingWorld, exact, partials, told
+from tests.learning.topology.world import MOST, GroupWorld, RingWorld, exact, partials, told
 
 FAST = settings(
     max_examples=60, stateful_step_count=30, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck)
@@ -186,7 +186,7 @@ class Town(RuleBasedStateMachine):
         if self.averaging is not None and self.factor > 10**4:
             self.divide()
         if self.averaging is None and self.people:
-            self.averaging = Averaging(Placement(self.grid), {}, self.seed, self.roster.round)
+            self.averaging = Averaging(Placement(self.grid), {}, self.seed, self.roster.round, MOST)
         if self.averaging is not None:
             self.averaging = self.averaging.join(entering)
         for each in entering.values():
@@ -197,7 +197,7 @@ class Town(RuleBasedStateMachine):
         """Sums that have grown start anew from their means."""
         assert self.averaging is not None
         holdings = {name: type(held)(held.mean(), 1, held.bound) for name, held in self.averaging.holdings.items()}
-        self.averaging = Averaging(self.averaging.placement, holdings, self.seed, self.averaging.round)
+        self.averaging = Averaging(self.averaging.placement, holdings, self.seed, self.averaging.round, MOST)
         (self.values, self.weight), self.factor = exact(holdings.values()), 1
 
     @precondition(lambda self: self.averaging is not None and self.factor < 10**6)

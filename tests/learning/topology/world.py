@@ -12,14 +12,15 @@ from hansa.learning.topology.partial import Partial
 from hansa.learning.topology.ring import Passing, Pledge, RingNode, find_dead
 
 BOUND = 1000
+MOST = 5
 
 
 def partials(count: int, size: int, seed: int = 0) -> dict[str, Partial]:
-    """Inputs of nodes n00, n01, ... with weights 1 to 5, every value within weight * BOUND."""
+    """Inputs of nodes n00, n01, ... with weights 1 to MOST, every value within weight * BOUND."""
     random = np.random.Generator(np.random.PCG64([count, size, seed]))
     found = {}
     for place in range(count):
-        weight = int(random.integers(1, 6))
+        weight = int(random.integers(1, MOST + 1))
         found[f"n{place:02d}"] = Partial(random.integers(-BOUND, BOUND + 1, size) * weight, weight, BOUND)
     return found
 
@@ -43,7 +44,7 @@ class RingWorld:
         self.nodes: dict[str, RingNode] = {}
         for place, (name, own) in enumerate(inputs.items()):
             turned = {pledge.sender: pledge for pledge in [*pledges[place:], *pledges[:place]]}
-            self.nodes[name] = RingNode(name, own, turned, seed=seed, round=round, patience=1.0)
+            self.nodes[name] = RingNode(name, own, turned, most=MOST, seed=seed, round=round, patience=1.0)
         self.heap: list[Passing] = [sent for node in self.nodes.values() for sent in node.start(self.now)]
         self.old: list[Passing] = []
 
@@ -108,7 +109,7 @@ class GroupWorld:
     def __init__(self, inputs: Mapping[str, Partial], liars: Iterable[str] = (), quiet: Mapping[str, Phase] | None = None) -> None:
         self.inputs, self.liars, self.quiet = dict(inputs), frozenset(liars), dict(quiet or {})
         first = next(iter(inputs.values()))
-        self.group = Group(b"g" * 32, tuple(sorted(inputs)), first.values.size, first.bound)
+        self.group = Group(b"g" * 32, tuple(sorted(inputs)), first.values.size, first.bound, MOST)
         self.machines = {name: (Liar if name in self.liars else GroupMember)(name, self.group, own) for name, own in inputs.items()}
         self.phase = Phase.COMMITMENTS
         self.heap: list[Sent] = []

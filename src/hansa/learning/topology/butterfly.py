@@ -10,13 +10,14 @@ A deadline is a call of `deadline`. Messages to all must reach all by it or nobo
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import numpy as np
 
 from hansa.core.errors import FormatError, ProtocolError
 from hansa.core.types import Digest, Fault, FaultKind
 from hansa.learning.topology.group import Appeal, Commitment, Group, Message, Phase, Piece, Reduced
 from hansa.learning.topology.partial import Partial, Values, digest_of, frozen
-from hansa.model.update import SUM_LIMIT
 
 Sent = tuple[str, Message]
 """A recipient and what it is told."""
@@ -26,7 +27,7 @@ class GroupMember:
     """One member's side; every method answers with what is to be sent, and messages to itself it has handled already."""
 
     def __init__(self, me: str, group: Group, own: Partial) -> None:
-        if me not in group.members or (own.values.size, own.bound) != (group.size, group.bound):
+        if me not in group.members or (own.values.size, own.bound) != (group.size, group.bound) or own.weight > group.most:
             raise ProtocolError(f"{me} or its vector does not belong to this group; take both from one round")
         self.me, self.group, self._own = me, group, own
         self._spans = group.spans()
@@ -42,6 +43,7 @@ class GroupMember:
         self._opened: dict[tuple[int, str], Values] = {}
         self._appealed: set[int] = set()
         self._settled: dict[int, Values] = {}
+        self._pairs: list[tuple[str, ...]] = []
 
     @property
     def faults(self) -> tuple[Fault, ...]:
@@ -97,7 +99,7 @@ class GroupMember:
                 return self._piece(message)
 
     def deadline(self) -> list[Sent]:
-        """End the phase with what has arrived; ProtocolError when the whole vector of the group can no longer stay below 2^62."""
+        """End the phase with what has arrived."""
         match self.phase:
             case Phase.COMMITMENTS:
                 return self._close_commitments()
@@ -123,8 +125,8 @@ class GroupMember:
             return []
         if known is not None:
             self._note(Fault(message.sender, FaultKind.EQUIVOCATION, "two commitments to one round"))
-        elif len(message.digests) != len(self._spans) or not 1 <= message.weight * self.group.bound < SUM_LIMIT:
-            raise FormatError(f"the commitment of {message.sender} needs {len(self._spans)} digests and a weight whose sums fit 2^62")
+        elif len(message.digests) != len(self._spans) or not 1 <= message.weight <= self.group.most:
+            raise FormatError(f"the commitment of {message.sender} needs {len(self._spans)} digests and a weight of 1 to {self.group.most}")
         else:
             self.commitments[message.sender] = message
         return []
@@ -132,8 +134,6 @@ class GroupMember:
     def _close_commitments(self) -> list[Sent]:
         late = [name for name in self.group.members if name not in self.commitments]
         self._note(*(Fault(name, FaultKind.LATE, "no commitment by the deadline") for name in late))
-        if self.weight * self.group.bound >= SUM_LIMIT:
-            raise ProtocolError(f"the group's weight {self.weight} is too large for values up to {self.group.bound}; divide the sums first")
         if self.me not in self.commitments:
             self.phase = Phase.DONE
             return []
@@ -143,13 +143,16 @@ class GroupMember:
 
     def _send_pieces(self) -> list[Sent]:
         self.phase, sent = Phase.PIECES, list[Sent]()
+        self._pairs = [self.group.reducers(place, self.committed, self.attempt) for place in range(len(self._spans))]
         for place in range(len(self._spans)):
             piece = Piece(self.group.id, self.attempt, self.me, place, self._slice(place))
-            for reducer in self.group.reducers(place, self.committed, self.attempt):
+            for reducer in self._pairs[place]:
                 sent += self.receive(piece) if reducer == self.me else [(reducer, piece)]
         early, self._early = self._early, {}
         for message in early.values():
-            sent += self.receive(message)
+            # A malformed one counts for nothing, and what is missing then is asked for like all that is missing.
+            with suppress(FormatError, ProtocolError):
+                sent += self.receive(message)
         return sent
 
     def _piece(self, message: Piece) -> list[Sent]:
@@ -173,7 +176,7 @@ class GroupMember:
 
     def _reduced(self, message: Reduced) -> None:
         place, sender = message.slice, message.sender
-        if sender not in self.group.reducers(place, self.committed, self.attempt):
+        if sender not in self._pairs[place]:
             raise ProtocolError(f"{sender} is no reducer of slice {place}")
         values = frozen(message.values, self._length(place), self.weight * self.group.bound, f"the sum of {sender}")
         if self._digest(place, values) != message.digest:
@@ -184,7 +187,7 @@ class GroupMember:
 
     def _equal(self, place: int) -> bool:
         """Whether both reducers name one sum, which is taken then."""
-        found = [self._sums.get((place, name)) for name in self.group.reducers(place, self.committed, self.attempt)]
+        found = [self._sums.get((place, name)) for name in self._pairs[place]]
         first = found[0]
         if first is None or any(each is None or each.digest != first.digest for each in found):
             return False
@@ -222,7 +225,7 @@ class GroupMember:
         """The sum of the opened pieces stands; a reducer that named another one, or none, is at fault."""
         right = self._total(place, self._opened)
         self._settled[place] = right
-        for name in self.group.reducers(place, self.committed, self.attempt):
+        for name in self._pairs[place]:
             said = self._sums.get((place, name))
             if said is None:
                 self._note(Fault(name, FaultKind.LATE, f"no sum of slice {place}"))
@@ -231,7 +234,7 @@ class GroupMember:
 
     def _mine(self) -> list[int]:
         """Slices that this member sums."""
-        return [place for place in range(len(self._spans)) if self.me in self.group.reducers(place, self.committed, self.attempt)]
+        return [place for place in range(len(self._spans)) if self.me in self._pairs[place]]
 
     def _complete(self, place: int) -> bool:
         return all((place, name) in self._pieces for name in self.commitments)

@@ -10,7 +10,8 @@ import msgspec
 from hansa.core.errors import FormatError, ProtocolError
 
 MAX_FANOUT = 1 << 10
-MAX_SIDE = 64
+MAX_SIDE = 16
+"""Groups of up to 16 in any mix of sizes have a common multiple (720,720) that leaves a whole model's integers room below 2^62."""
 MAX_DIMENSIONS = 8
 MAX_PEERS = 1 << 20
 MAX_CLOSING = 64

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
-from hansa.core.errors import FormatError
+from hansa.core.errors import FormatError, ProtocolError
 from hansa.core.types import Digest
 from hansa.learning.topology.draw import shuffled
 from hansa.learning.topology.partial import Values
+from hansa.model.update import SUM_LIMIT
 
 
 class Phase(IntEnum):
@@ -25,14 +26,21 @@ class Phase(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """A group of one round: `id`, its members in ascending order, the length of their vectors and the bound of one value."""
+    """A group of one round: `id`, its members in ascending order, the length of their vectors, the bound of one value and the `most`
+    that one member may weigh. All of it is public: nobody's message can widen it. ProtocolError when sums could reach 2^62.
+    """
 
     id: bytes
     members: tuple[str, ...]
     size: int
     bound: int
+    most: int
 
     def __post_init__(self) -> None:
+        if len(self.members) * self.most * self.bound >= SUM_LIMIT:
+            raise ProtocolError(
+                f"{len(self.members)} sums of weight up to {self.most} over values up to {self.bound} can reach 2^62; divide them first"
+            )
         if not self.members or list(self.members) != sorted(set(self.members)):
             raise FormatError("a group lists its members once each, in ascending order")
 

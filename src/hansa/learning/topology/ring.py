@@ -51,14 +51,20 @@ class Stalled:
 
 
 class RingNode:
-    """One node of a ring whose members and inputs all have pledged; `patience` in seconds is how long it waits for its predecessor."""
+    """One node of a ring whose members all have pledged their inputs, each of weight 1 to `most`.
 
-    def __init__(self, me: str, own: Partial, pledges: Mapping[str, Pledge], *, seed: int, round: int, patience: float) -> None:
+    `patience` in seconds is how long it waits for its predecessor. FormatError for a pledge that does not fit: its sender stays out.
+    """
+
+    def __init__(self, me: str, own: Partial, pledges: Mapping[str, Pledge], *, most: int, seed: int, round: int, patience: float) -> None:
         mine = pledges.get(me)
         if mine is None or (mine.weight, mine.digest) != (own.weight, own.digest()):
             raise ProtocolError(f"the pledges do not hold the input of {me}; a ring starts from pledged inputs alone")
-        if any(name != pledge.sender for name, pledge in pledges.items()):
-            raise FormatError("a pledge is filed under another name than its sender's")
+        for name, pledge in pledges.items():
+            if name != pledge.sender or not 1 <= pledge.weight <= most:
+                raise FormatError(f"the pledge of {name} is another's or of weight {pledge.weight}, beyond 1 to {most}; leave {name} out")
+        if len(pledges) * most * own.bound >= SUM_LIMIT:
+            raise ProtocolError(f"{len(pledges)} inputs of weight up to {most} over values up to {own.bound} can reach 2^62; lower one")
         self.me, self._own, self._pledges = me, own, pledges
         self._seed, self._round, self._patience = seed, round, patience
         self.order = shuffled(pledges, "ring", seed, round)
@@ -70,8 +76,6 @@ class RingNode:
         pledged = [f"{name}:{self._pledges[name].weight}:{self._pledges[name].digest.hex()}" for name in self.order]
         self.id = Digest(draw("ring-id", self._seed, self._round, *pledged))
         self.weight = sum(self._pledges[name].weight for name in self.order)
-        if min(self._pledges[name].weight for name in self.order) < 1 or self.weight * self._own.bound >= SUM_LIMIT:
-            raise ProtocolError(f"a ring of total weight {self.weight} over values up to {self._own.bound} does not stay below 2^62")
         self._place = self.order.index(self.me)
         edges = [len(self._own.values) * part // count for part in range(count + 1)]
         self._spans = [slice(*edge) for edge in zip(edges, edges[1:], strict=False)]
