@@ -22,7 +22,7 @@ class Pace(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     batch: int = 1
 
     def __post_init__(self) -> None:
-        within("the seconds of local training", self.seconds, 0, 1e7, open=True)
+        within("the seconds of local training", self.seconds, 0, 1e7, strict=True)
         if not 1 <= self.steps <= MAX_STEPS or not 1 <= self.batch <= MAX_BATCH:
             raise FormatError(f"the least is {self.steps} steps of {self.batch} rows; it must be 1 to {MAX_STEPS} of 1 to {MAX_BATCH}")
 

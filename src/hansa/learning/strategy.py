@@ -32,10 +32,10 @@ MAX_STEPS = 1 << 24
 MAX_BATCH = 1 << 20
 
 
-def within(what: str, value: float, least: float, most: float, *, open: bool = False) -> None:
-    """FormatError unless `value` lies between the two bounds; `open` leaves the lower one out."""
-    if not least <= value <= most or (open and value == least):
-        raise FormatError(f"{what} is {value}; it must be {'above' if open else 'at least'} {least:g} and at most {most:g}")
+def within(what: str, value: float, least: float, most: float, *, strict: bool = False) -> None:
+    """FormatError unless `value` lies between the two bounds; `strict` leaves the lower one out."""
+    if not least <= value <= most or (strict and value == least):
+        raise FormatError(f"{what} is {value}; it must be {'above' if strict else 'at least'} {least:g} and at most {most:g}")
 
 
 class LocalTraining(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -62,7 +62,7 @@ class LocalTraining(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     warmup: int = 0
 
     def __post_init__(self) -> None:
-        within("the learning rate", self.rate, 0, 1e3, open=True)
+        within("the learning rate", self.rate, 0, 1e3, strict=True)
         if not 1 <= self.batch <= MAX_BATCH:
             raise FormatError(f"the batch has {self.batch} rows; it must have 1 to {MAX_BATCH}")
         if (self.steps > 0) == (self.epochs > 0) or not 0 <= self.steps <= MAX_STEPS or not 0 <= self.epochs <= MAX_STEPS:
@@ -74,7 +74,7 @@ class LocalTraining(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         for what, beta in (("beta1", self.beta1), ("beta2", self.beta2)):
             if not 0 <= beta < 1:
                 raise FormatError(f"{what} is {beta}; it must be 0 to below 1")
-        within("the optimiser's epsilon", self.epsilon, 0, 1, open=True)
+        within("the optimiser's epsilon", self.epsilon, 0, 1, strict=True)
         within("the weight decay", self.decay, 0, 1)
         within("the proximal term", self.proximal, 0, 1e3)
         within("the gradient's largest norm", self.clip, 0, 1e9)

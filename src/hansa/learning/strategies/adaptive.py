@@ -20,7 +20,7 @@ class Adaptive(Declared, frozen=True):
     tau: float = 1e-3
 
     def __post_init__(self) -> None:
-        within("the server's rate", self.rate, 0, 1e3, open=True)
+        within("the server's rate", self.rate, 0, 1e3, strict=True)
         within("the server's beta1", self.beta1, 0, 0.9999)
         within("the server's tau", self.tau, 1e-12, 1e3)
 

@@ -23,7 +23,7 @@ class DiLoCo(Declared, frozen=True, tag="diloco"):
     inner: Literal["reset", "carry"] = "reset"
 
     def __post_init__(self) -> None:
-        within("the outer rate", self.rate, 0, 1e3, open=True)
+        within("the outer rate", self.rate, 0, 1e3, strict=True)
         within("the outer momentum", self.momentum, 0, 0.9999)
         if self.inner not in ("reset", "carry"):
             raise FormatError(f"the inner state is reset or carried, not {self.inner!r}")

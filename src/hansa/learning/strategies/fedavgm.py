@@ -15,7 +15,7 @@ class FedAvgM(Declared, frozen=True, tag="fedavgm"):
     momentum: float = 0.9
 
     def __post_init__(self) -> None:
-        within("the server's rate", self.rate, 0, 1e3, open=True)
+        within("the server's rate", self.rate, 0, 1e3, strict=True)
         within("the server's momentum", self.momentum, 0, 0.9999)
 
     def init(self, base: ModelState) -> ServerState:

@@ -29,7 +29,7 @@ class FedBuff(Declared, frozen=True, tag="fedbuff"):
     def __post_init__(self) -> None:
         if not 1 <= self.buffer <= 1 << 20 or not 0 <= self.staleness <= MAX_STALENESS:
             raise FormatError(f"a buffer holds 1 to {1 << 20} changes, at most {MAX_STALENESS} models stale")
-        within("the server's rate", self.rate, 0, 1e3, open=True)
+        within("the server's rate", self.rate, 0, 1e3, strict=True)
 
     def discount(self, staleness: int) -> int:
         """floor(1024 / sqrt(1 + staleness)); 0, which means left out, beyond the job's bound. ProtocolError when negative."""

@@ -28,8 +28,8 @@ class Scaffold(Declared, frozen=True, tag="scaffold"):
     def __post_init__(self) -> None:
         if not 1 <= self.clients <= MAX_CLIENTS:
             raise FormatError(f"SCAFFOLD is among {self.clients} sites; it must be 1 to {MAX_CLIENTS}")
-        within("the server's rate", self.rate, 0, 1e3, open=True)
-        within("the largest change of a control", self.control, 0, 1e6, open=True)
+        within("the server's rate", self.rate, 0, 1e3, strict=True)
+        within("the largest change of a control", self.control, 0, 1e6, strict=True)
         if (self.local.optimiser, self.local.momentum, self.local.warmup) != ("sgd", 0.0, 0):
             raise FormatError("SCAFFOLD's controls are mean gradients of plain SGD; use sgd without momentum and without warmup")
 
