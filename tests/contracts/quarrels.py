@@ -28,7 +28,7 @@ def quarrel(t: Town, job: Job, pick: int, how: str, offset: int, advance: Callab
         t.simple("expire", job.id)
         return
     if how == "desert" and job.round_phase == ROUND_OPEN:
-        desert(t, job, name, pick, offset)
+        desert(t, job, name, offset)
         return
     if how == "come and go":
         t.leave(job.id, TRAINERS[pick % 3])
@@ -63,19 +63,19 @@ def quarrel(t: Town, job: Job, pick: int, how: str, offset: int, advance: Callab
         t.condemn(job.id, record, [0, 1], "hunter")
 
 
-def desert(t: Town, job: Job, name: str, pick: int, offset: int) -> None:
+def desert(t: Town, job: Job, name: str, offset: int) -> None:
     """Trainers leave a round until too few are left, another comes, and the round is regrouped, or nearly."""
+    other = COORDINATORS[(job.members[name].index + 1) % 3]
     if offset > 0:  # before the round is opened: then nobody waits for a patience
         t.anchor(job.id, name, len(job.part))
     for leaver in job.part[:2]:
         t.leave(job.id, leaver)
         t.leave(job.id, leaver)
+        t.enrol(job.id, leaver, TRAINER)
     if offset > 0:
         t.finalise(job.id, {0: VALID, 1: VALID})
-    other = COORDINATORS[(job.members[name].index + 1) % 3]
-    if offset <= 0:
-        t.world.go_to(job.opened_at + job.terms.patience + offset)
-    if pick % 2:
+    t.world.go_to(job.opened_at + job.terms.patience + min(offset, 0))
+    if offset > 0:
         t.simple("takeover", job.id, other)
     t.simple("regroup", job.id)
     t.enrol(job.id, TRAINERS[3], TRAINER)
