@@ -84,6 +84,11 @@ def test_a_node_that_left_or_has_no_time_left_does_not_enrol(hall: Hall) -> None
         stranger = replace(state, left=(), trainers=())
         assert Enrol(job) in node._all_owed(stranger)
         assert Enrol(job) not in world["v0"]._all_owed(stranger)
+        assert Enrol(job) not in node._all_owed(replace(stranger, joined=tuple("abcd")))  # every seat is taken
+        last = replace(stranger, terms=replace(state.terms, rounds=1, milestones=1))
+        assert Enrol(job) in node._all_owed(last)  # nobody is left for the last round
+        assert Enrol(job) not in node._all_owed(replace(last, trainers=state.trainers))
+        assert Enrol(job) not in node._all_owed(replace(last, phase=Phase.DONE))
         node.now = lambda: float(state.terms.deadline - state.terms.patience)  # type: ignore[method-assign]
         assert Enrol(job) not in node._all_owed(stranger)
 

@@ -218,8 +218,8 @@ class Node:
             return False
         if job.phase is Phase.ENROLLING:
             return not self.parts.standby or bool(job.coordinators)
-        # A job that runs takes trainers; one in its last round only if it cannot end without.
-        useful = job.running and (len(job.final) + 1 < job.terms.rounds or job.deserted)
+        # A job that runs takes trainers; one in its last round only if that cannot end without.
+        useful = job.running and (len(job.final) + 1 < job.terms.rounds or (job.phase is Phase.OPEN and job.deserted))
         return self.role is Role.TRAINER and useful and len(job.present) < job.terms.max_trainers
 
     async def _perform_logged(self, duty: Duty) -> None:
