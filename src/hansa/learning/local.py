@@ -98,7 +98,10 @@ class _Trainable:
     def load(self, vector: Vector) -> None:
         if vector.shape != (self.layout.size,):
             raise DataError(f"the model's vector has {vector.size} values, but the architecture's layout has {self.layout.size}")
-        self.vector.copy_(torch.tensor(vector))
+        if self.vector.device.type == "cpu":
+            np.copyto(self.vector.numpy(), vector)
+        else:
+            self.vector.copy_(torch.tensor(vector))
 
 
 _MOST_MODULES = 8
@@ -162,7 +165,7 @@ def train(
     # On a processor the array would be the model's own memory, which the next training overwrites.
     trained = checked(np.array(model.vector.cpu().numpy()), model.layout.size, "the trained model")
     mean = _finite(total + (float(torch.stack(losses).double().sum()) if losses else 0.0)) / steps
-    norm = math.sqrt(float(np.square(trained - start.weights, dtype=np.float64).sum()))
+    norm = float(np.linalg.norm(trained - start.weights))
     return End(trained, steps, optimiser.moments()), TrainingSummary(steps, len(rows.features), mean, norm)
 
 

@@ -74,7 +74,7 @@ def _layer(module: nn.Module, name: str) -> _Layer | None:
         case nn.Conv2d():
             stride, padding = module.stride, module.padding
             return lambda p, x, clients: functional.conv2d(
-                x, p[weight].flatten(0, 1), p[bias].flatten(), stride, padding, groups=clients  # type: ignore[arg-type]
+                x, p[weight].flatten(0, 1), p[bias].flatten(), stride, padding, groups=clients
             )  # fmt: skip
         case nn.GroupNorm():
             groups, epsilon = module.num_groups, module.eps
@@ -87,6 +87,6 @@ def _layer(module: nn.Module, name: str) -> _Layer | None:
                 x.view(clients, -1, *shape).transpose(0, 1).flatten(1, 2).contiguous(memory_format=torch.channels_last)
             )
         case nn.Flatten():
-            return lambda p, x, clients: x.unflatten(1, (clients, -1)).transpose(0, 1).flatten(2)
+            return lambda p, x, clients: x.view(x.shape[0], clients, -1, *x.shape[2:]).transpose(0, 1).flatten(2)
         case _:
             return None

@@ -6,7 +6,6 @@ drop out of the stack as they finish, batches shorter than the stack's longest a
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from functools import lru_cache
 
@@ -17,14 +16,13 @@ from numpy.typing import NDArray
 
 from hansa.core.errors import FormatError, ProtocolError
 from hansa.learning.batches import passes, steps
-from hansa.learning.calls import TrainingSummary
 from hansa.learning.local import Placed
 from hansa.learning.objective import loss, targets
 from hansa.learning.optimiser import Optimiser, Tensors
 from hansa.learning.stacked import Forward, stacked
 from hansa.learning.strategy import End, LocalTraining, Start, moments
 from hansa.model.architectures import Architecture, Objective, build, layout
-from hansa.model.state import Vector, checked
+from hansa.model.state import Vector
 
 _BYTES = {"cpu": 1 << 22, "cuda": 1 << 31}
 """What a stack should take at most: a core's cache, or a part of a device's memory."""
@@ -46,8 +44,8 @@ def train_together(
     places: Sequence[NDArray[np.intp]],
     local: LocalTraining,
     seeds: Sequence[int],
-) -> list[tuple[End, TrainingSummary]]:
-    """For each client its `local.train` from its start, on the rows of `table` at its `places`, by its seed.
+) -> list[tuple[End, float]]:
+    """For each client its `local.train` from its start, on the rows of `table` at its `places`, by its seed: the end, the mean loss.
 
     ProtocolError when these clients cannot be stacked (train them one by one), DataError and FormatError as for `local.train`.
     """
@@ -74,10 +72,10 @@ def train_together(
         optimiser.step(torch.autograd.grad(losses.sum(), live))
         totals[:active] += losses.detach()
     ends, means = _ends(weights, optimiser, counts[order]), totals.cpu().numpy() / counts[order]
-    found: list[tuple[End, TrainingSummary]] = [(ends[0], TrainingSummary(0, 0, 0.0, 0.0))] * len(starts)
-    for position, client in enumerate(order):
-        found[client] = _summed(ends[position], starts[client], len(places[client]), float(means[position]))
-    return found
+    if not np.isfinite(means).all():
+        raise FormatError("the model's loss is not finite on these rows; lower the learning rate or normalise the features")
+    # Back to the order of the arguments.
+    return [(ends[position], float(means[position])) for position in np.argsort(order)]
 
 
 @lru_cache(maxsize=8)
@@ -198,10 +196,3 @@ def _ends(weights: Sequence[torch.Tensor], optimiser: _Several, counts: NDArray[
     moved = optimiser.of(counts) if moments(optimiser._local, 1) else [()] * len(counts)
     return [End(row, int(count), each) for row, count, each in zip(matrix, counts, moved, strict=True)]
 
-
-def _summed(end: End, start: Start, rows: int, mean: float) -> tuple[End, TrainingSummary]:
-    if not math.isfinite(mean):
-        raise FormatError("the model's loss is not finite on these rows; lower the learning rate or normalise the features")
-    checked(end.weights, end.weights.size, "the trained model")
-    norm = math.sqrt(float(np.square(end.weights - start.weights, dtype=np.float64).sum()))
-    return end, TrainingSummary(end.steps, rows, mean, norm)

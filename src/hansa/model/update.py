@@ -25,7 +25,7 @@ SUM_LIMIT = 1 << 62
 _MIN_SCALE, _MAX_SCALE = 2.0**-64, 2.0**64
 _INTEGERS: dict[int, np.dtype[np.signedinteger]] = {16: np.dtype("<i2"), 32: np.dtype("<i4")}
 
-_BLOCK = 1 << 13
+_BLOCK = 1 << 15
 
 Scales = tuple[float, ...]
 Integers = NDArray[np.signedinteger]
@@ -75,13 +75,15 @@ def rounded(layout: Layout, delta: Vector, scales: Scales, bits: int = 16) -> It
         checked(delta, layout.size, "an update")
     limit, buffer = largest(bits), np.empty(min(layout.size, _BLOCK))
     for start, stop, scale in _runs(layout, scales):
+        # One cheap look at a whole stretch: far from the limit, nothing in it can saturate; what is not finite fails the comparison too.
+        edge = limit * scale * (1 - 2.0**-20)
+        inside = bool(-edge <= delta[start:stop].min() and delta[start:stop].max() <= edge)
         for first in range(start, stop, _BLOCK):
             place = slice(first, min(first + _BLOCK, stop))
             block, saturated = buffer[: place.stop - first], 0
             np.divide(delta[place], scale, out=block, dtype=np.float64)
             np.rint(block, out=block)
-            # A value that is not finite fails the comparison too, so ordinary blocks are read twice, not four times.
-            if not (-limit <= block.min() and block.max() <= limit):
+            if not inside:
                 checked(delta, layout.size, "an update")
                 saturated = int(np.count_nonzero(np.abs(block) > limit))
                 np.clip(block, -limit, limit, out=block)
