@@ -68,7 +68,7 @@ def test_bounds() -> None:
     for wrong in (0, -5, (1 << 48) + 1):
         with pytest.raises(FormatError, match="quantisation steps"):
             NormClipping(wrong)
-    with pytest.raises(FormatError, match="1 to 1000 iterations"):
+    with pytest.raises(FormatError, match="1 to 200 iterations"):
         CentredClipping(1, 5, 0)
     with pytest.raises(ProtocolError, match="f=2 needs at least 5 rows"):
         CentredClipping(2, 5, 1).check(4)

@@ -10,7 +10,7 @@ from hansa.learning.robust.gram import Square
 from hansa.learning.robust.mixture import Mixture
 from hansa.learning.robust.rule import Combined
 
-MAX_ITERATIONS = 1000
+MAX_ITERATIONS = 200
 
 _DIGITS = 40
 """Binary digits of weights and of inverse distances while they are iterated."""

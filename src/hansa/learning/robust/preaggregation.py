@@ -124,7 +124,8 @@ AnyRule = (
 
 def _check_same(what: str, f: int, rule: AnyRule) -> None:
     """FormatError unless the wrapped rule, where it has an f, has the same."""
-    inner = rule.rule if isinstance(rule, Bucketing) else rule
-    own = getattr(inner, "f", f)
+    while isinstance(rule, Bucketing):
+        rule = rule.rule
+    own = getattr(rule, "f", f)
     if own != f:
         raise FormatError(f"{what} with f={f} wraps a rule with f={own}; as many of the mixed rows may be bad, so give both the same f")
