@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 
 Kernel = Callable[..., None]
 
-# Measured with 20 rows of int16, CPU time: loading the compiler and building one kernel take 30 to 120 ms, once. At 2^21 values in all numpy
-# needs 1.1 ms for the mean, 4.9 for the median, 2.8 for Krum and 63 for mixing before the trimmed mean; kernels need 0.15, 0.11, 0.5 and 2.6.
-# So a median is worth its kernel after some twenty rounds of that size, and a model of a tenth of it would take hundreds.
+# Measured with 20 rows of int16, in CPU time: loading the compiler and building a kernel takes 30 to 120 ms, once. At 2^21 values in all
+# numpy needs 1.1 ms for the mean, 4.9 for the median, 2.8 for Krum and 63 for mixing before the trimmed mean, kernels 0.15, 0.11, 0.5 and
+# 2.6. So a median of that size is worth its kernel after some twenty rounds; for a tenth of it hundreds would be needed.
 LONG = 1 << 21
 """Values, over all rows, from which a kernel is used."""
 
