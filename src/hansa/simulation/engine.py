@@ -15,6 +15,7 @@ import numpy as np
 
 from hansa.core.errors import ConfigError, ProtocolError
 from hansa.learning.local import Placed, evaluate
+from hansa.learning.metrics import Evaluation
 from hansa.model.architectures import initial
 from hansa.model.state import ModelState
 from hansa.simulation.attacks.attack import Sight
@@ -90,12 +91,12 @@ class Simulation:
             self._model, self._server = work.strategy.step(self._model, mean, self._server)
         self._kept.put(number, outcome.kept)
         self.round = number
-        asked = self.test is not None and self.every and number % self.every == 0
+        seconds, spent = time.perf_counter() - started, _cpu() - cpu + outcome.cpu
         record = Record(
             round=number, clients=len(clients), weight=outcome.gathered.weight, steps=int(outcome.steps.sum()),
-            loss=float(np.mean(outcome.losses)) if len(clients) else None, seconds=time.perf_counter() - started, cpu=_cpu() - cpu,
+            loss=float(np.mean(outcome.losses)) if len(clients) else None, seconds=seconds, cpu=spent,
             executor="" if self._executor is None else self._executor.name, left_out=tuple(int(clients[place]) for place in left_out),
-            test=evaluate(work.architecture, work.objective, self._model, self.test) if asked and self.test is not None else None,
+            test=self._tested() if self.every and number % self.every == 0 else None,
         )  # fmt: skip
         self._save(record)
         return record
@@ -124,6 +125,10 @@ class Simulation:
             if outcome is not None:
                 return outcome
         return self._executor.run(call)
+
+    def _tested(self) -> Evaluation | None:
+        work = self.shop.work
+        return None if self.test is None else evaluate(work.architecture, work.objective, self._model, self.test)
 
     def _attacked(self, call: Call, outcome: Outcome) -> dict[int, np.ndarray]:
         """What dishonest clients of the cohort send instead; nothing when there are none, or no honest ones to hide among."""

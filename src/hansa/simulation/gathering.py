@@ -87,7 +87,7 @@ class Gathering:
     def merge(self, head: list[int], values: NDArray[Any]) -> None:
         """Take in what another process packed."""
         if self._pipeline.rule is not None:
-            for place, row in zip(head, values, strict=True):
+            for place, row in zip(head, values.reshape(len(head), -1), strict=True):
                 self._updates[place] = self._pipeline.update(row, 1)
             self.weight, self.count = self.weight + len(head), self.count + len(head)
             return

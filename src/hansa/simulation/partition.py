@@ -152,7 +152,7 @@ class Drawn:
         random = self._generator(client)
         size = self._size(random)
         if not isinstance(self.partition, Dirichlet):
-            return self.order[random.choice(len(self.order), size, replace=False)]
+            return np.take(self.order, random.choice(len(self.order), size, replace=False))
         pools = np.diff(self.starts)
         mixture = random.dirichlet(self.partition.alpha * pools / pools.sum() + np.finfo(np.float64).tiny)
         counts = random.multinomial(size, mixture)
@@ -161,7 +161,7 @@ class Drawn:
             for start, pool, count in zip(self.starts, pools, counts, strict=False)
             if count
         ]
-        return self.order[np.concatenate(picks)]
+        return np.take(self.order, np.concatenate(picks))
 
     def _generator(self, client: int) -> np.random.Generator:
         return np.random.Generator(np.random.PCG64([self.seed, client]))

@@ -121,6 +121,8 @@ class Outcome:
         self.kept: dict[int, Kept] = {}
         self.steps = np.zeros(len(call.clients), np.int64)
         self.losses = np.full(len(call.clients), np.nan)
+        self.cpu = 0.0
+        """Processor seconds that other processes spent on it."""
 
     def take(self, place: int, sent: Vector, kept: Vectors, steps: int, loss: float) -> None:
         """One client's contribution; FormatError, naming it, when it is not finite."""
