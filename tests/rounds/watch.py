@@ -104,8 +104,9 @@ class Watch:
         job, referee = self.world.job(), self.world.referee
         assert job.phase is referee.phase, f"the ledger is {referee.phase}, its readers think {job.phase}"
         assert job.coordinator == referee.coordinator
-        assert job.trainers == tuple(sorted(referee.cohort.taking_part() or referee.cohort.seated())), "who takes part is another matter"
-        assert job.present == tuple(sorted(referee.cohort.seated())), "who is seated is another matter"
+        cohort = referee.cohort
+        assert job.trainers == tuple(sorted(cohort.taking_part() if cohort.openings else cohort.seated())), "others take part"
+        assert job.present == tuple(sorted(cohort.seated())), "others are seated"
         assert len(job.present) <= job.terms.max_trainers, "there are more trainers than seats"
         for name in job.left:
             assert not referee.purse.locks.get(name), f"{name} left, and its stake did not"
