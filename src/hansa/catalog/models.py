@@ -36,10 +36,23 @@ async def publish(
         raise LedgerError("the registry listed no model; look at the transaction " + receipt.transaction.hex())
     model = int(str(made[0].args["model"]))
     await ledger.send(models.set_approver(model, contracts.acceptance.address), signer, intent=f"{intent}/approver")
+    await add_version(ledger, contracts, signer, model, version, intent=intent)
+    return model
+
+
+async def add_version(ledger: Ledger, contracts: Contracts, signer: Signer, model: int, version: Version, *, intent: str) -> None:
+    """Publish one more version of a model and propose it."""
+    models = contracts.models
     call = models.publish_version(model, version.artifact.digest, version.parents, version.training, version.evaluation, version.uri)
     await ledger.send(call, signer, intent=f"{intent}/version")
     await ledger.send(models.propose(model, version.artifact.digest), signer, intent=f"{intent}/propose")
-    return model
+
+
+async def succeed(ledger: Ledger, contracts: Contracts, signer: Signer, model: int, version: Version, *, intent: str) -> None:
+    """A version that its verifiers accepted takes the place of its first parent, which is deprecated only once the child is approved."""
+    await add_version(ledger, contracts, signer, model, version, intent=intent)
+    await approve(ledger, contracts, signer, model, version.artifact.digest, intent=intent)
+    await ledger.send(contracts.models.deprecate(model, version.parents[0]), signer, intent=f"{intent}/deprecate")
 
 
 async def approve(ledger: Ledger, contracts: Contracts, signer: Signer, model: int, artifact: bytes, *, intent: str) -> bool:

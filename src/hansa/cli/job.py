@@ -52,6 +52,45 @@ async def _post(path: Path, home: Path, name: str, wait: bool, again: str, json:
         await follow(client, number, json=json, started=not wait)
 
 
+@app.command()
+def tend(
+    standing: Annotated[Path, typer.Argument(help="TOML file: an order, and when it is posted again for how much.")],
+    home: Home,
+    as_: As = "client",
+    every: Annotated[float, typer.Option(help="Seconds between two looks.", min=1.0)] = 60.0,
+    once: Annotated[bool, typer.Option(help="Look once and end.")] = False,
+    json: Json = False,
+) -> None:
+    """Keep a model up to date: train a child on new rows or on measured drift, and replace its parent if the child is accepted.
+
+    Spends at most the standing order's budget in any of its periods. It may be ended and started again at any time.
+    """
+    show.run(_tend(standing, home, as_, every, once, json))
+
+
+async def _tend(path: Path, home: Path, name: str, every: float, once: bool, json: bool) -> None:
+    import asyncio
+
+    from hansa.core.config import load
+    from hansa.market.standing import StandingOrder
+    from hansa.node.home import CONFIG
+    from hansa.sdk import Tender, open_client
+
+    standing = load(path, StandingOrder)
+    async with open_client(node_folder(home, name) / CONFIG) as client:
+        tender, last = Tender(client, standing, path.resolve().parent), ""
+        while True:
+            found = await tender.look()
+            if json:
+                show.as_json({"found": found, "tended": tender.tended})
+            elif found != last:
+                print(found, flush=True)
+            last = found
+            if once:
+                return
+            await asyncio.sleep(every)
+
+
 @app.command("list")
 def list_(home: Home, as_: As = "client", json: Json = False) -> None:
     """Every job on the ledger."""

@@ -37,6 +37,10 @@ class Examples:
     def __len__(self) -> int:
         return len(self.labels)
 
+    def newest(self, count: int) -> Examples:
+        """The last `count` rows, or all there are."""
+        return Examples(self.features[-count:], self.labels[-count:])
+
     def take(self, rows: NDArray[np.intp]) -> Examples:
         """The given rows, in the given order."""
         return Examples(self.features[rows], self.labels[rows])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 
@@ -108,6 +108,14 @@ class Prepared:
     against: str
 
 
+class Parent(msgspec.Struct, frozen=True):
+    """The model that a job goes on from: its digest, its blob, its share of right answers on the job's sealed rows in parts per million."""
+
+    digest: bytes
+    model: bytes
+    accuracy: int
+
+
 def amount(text: str) -> int:
     """Tokens as people write them ("600", "0.5") in the smallest unit; ConfigError for anything else."""
     try:
@@ -137,6 +145,11 @@ def prepare(order: Order, folder: Path) -> Prepared:
         baseline=baseline,
         against=against,
     )
+
+
+def descend(prepared: Prepared, parent: Parent) -> Prepared:
+    """The same blobs for a job that starts from a parent and has to be better than that."""
+    return replace(prepared, genesis=parent.model, baseline=parent.accuracy, against=f"its parent, version {parent.digest.hex()[:16]}")
 
 
 def _shards(rows: Examples, count: int, seed: int) -> list[Examples]:

@@ -18,8 +18,6 @@ from hansa.core.errors import ConfigError, IdentityError, LedgerUnreachable
 from hansa.identity.certificate import NodeCertificate
 from hansa.identity.keystore import load_key
 from hansa.identity.typed import Domain
-from hansa.learning import data, examples
-from hansa.learning.normalisation import Normalisation
 from hansa.market.posting import nets
 from hansa.node.beacon import JournalBeacon
 from hansa.node.book import Book
@@ -30,6 +28,7 @@ from hansa.node.follower import Follower
 from hansa.node.intake import LIMITS
 from hansa.node.node import Node, Parts
 from hansa.node.status import Status
+from hansa.node.table import Table
 from hansa.node.trainer import TrainerNode
 from hansa.node.verifier import VerifierNode
 from hansa.runtime.journal import SqliteJournal
@@ -108,15 +107,11 @@ def make_trainer(config: NodeConfig, home: Path, parts: Parts) -> TrainerNode:
     section = config.data
     if section is None:
         raise ConfigError("a trainer needs a [data] table that names its file and schema")
-    salt = _read(home / section.salt_file)
-    if len(salt) != 32:
-        raise ConfigError(f"{home / section.salt_file} must hold 32 random bytes; make a new one with `hansa node new`")
-    rows = data.read(home / section.path, section.data_schema)
-    digest = examples.digest(rows, salt)
-    scores, disclose = Normalisation.fit(rows).apply(rows), section.disclose_rows
+    table = Table(section, home)
+    (scores, digest), disclose = table.read(), section.disclose_rows
     if config.flower is not None:
         return FlowerTrainer(parts, section.data_schema, scores, digest, disclose_rows=disclose, flower=with_defaults(config.flower, home))
-    return TrainerNode(parts, section.data_schema, scores, digest, disclose_rows=disclose)
+    return TrainerNode(parts, section.data_schema, scores, digest, disclose_rows=disclose, reread=table.reread)
 
 
 def announce(url: str) -> None:

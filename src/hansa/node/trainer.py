@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from msgspec.structs import replace
@@ -24,6 +24,7 @@ from hansa.model.stages import State
 from hansa.model.state import ModelState, Vector
 from hansa.node.node import Node, Parts, model_ref
 from hansa.node.records import Made, Received
+from hansa.node.table import Site
 from hansa.rounds import duties
 from hansa.rounds.assemble import Standing, server_state
 from hansa.rounds.duties import Duty
@@ -39,16 +40,24 @@ TRAIN_SECONDS = 3600.0
 
 
 class TrainerNode(Node):
-    """Owns one site's rows. `digest` is their salted digest; `disclose_rows` lets their number be the update's weight (R9)."""
+    """Owns one site's rows. `digest` is their salted digest; `disclose_rows` lets their number be the update's weight (R9); `reread` gives
+    rows and digest anew when they have changed, which is asked before each job that is joined."""
 
     role = Role.TRAINER
 
-    def __init__(self, parts: Parts, schema: Schema, rows: Examples, digest: Digest, *, disclose_rows: bool) -> None:
+    def __init__(
+        self, parts: Parts, schema: Schema, rows: Examples, digest: Digest, *, disclose_rows: bool,
+        reread: Callable[[], Site | None] = lambda: None,
+    ) -> None:  # fmt: skip
         super().__init__(parts)
-        self._schema, self._rows, self._digest, self._disclose = schema, rows, digest, disclose_rows
+        self._schema, self._disclose, self._reread = schema, disclose_rows, reread
+        self._own_rows(rows, digest)
+        self._training: set[int] = set()
+
+    def _own_rows(self, rows: Examples, digest: Digest) -> None:
+        self._rows, self._digest = rows, digest
         # The name under which workers keep the rows; it never leaves this machine.
         self._kept = Rows.of(digest.hex(), rows)
-        self._training: set[int] = set()
 
     def handlers(self) -> Mapping[str, Handler]:
         """None: a trainer only dials out, and there is nothing here to ask for."""
@@ -73,6 +82,9 @@ class TrainerNode(Node):
         if ours != theirs or self._schema.classes != spec.data.classes:
             different = next((a or b for a, b in zip((*ours, ""), (*theirs, ""), strict=False) if a != b), spec.data.label)
             raise DataError(f"job {job.id} wants other columns than this site has, the first being '{different}'; it is left alone")
+        found = await asyncio.to_thread(self._reread)
+        if found is not None:
+            self._own_rows(*found)
 
     async def perform(self, duty: Duty) -> None:
         match duty:

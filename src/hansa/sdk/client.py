@@ -1,4 +1,4 @@
-"""What a user's script does with a network: look at it, act in it as one account, post a job, watch it, have a model audited."""
+"""A network as anyone sees it, and one account at work in it: post a job, watch it, publish its model, have it audited."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from hansa.market import membership, posting
 from hansa.market import order as orders
 from hansa.market.acceptance import Sealed, seal
 from hansa.market.membership import Standing
-from hansa.market.order import Order
+from hansa.market.order import Order, Parent
 from hansa.monitoring.audit import AuditReport, audit, find_model
 from hansa.node.client import ClientNode
 from hansa.node.compose import compose
@@ -99,7 +99,7 @@ class Client(Observer):
 
     def __init__(self, node: ClientNode, placed: Deployment, running: asyncio.Task[None], folder: Path) -> None:
         super().__init__(node.parts.ledger, placed, node.follower)
-        self.node, self._running, self._folder = node, running, folder
+        self.node, self._running, self.folder = node, running, folder
         self.account = node.account
         for path in sorted((folder / "orders").glob("*.json")):
             posted = msgspec.json.decode(path.read_bytes(), type=_Posted)
@@ -132,15 +132,17 @@ class Client(Observer):
         """Keep a blob and serve it to the network's nodes."""
         return await self.node.offer(data)
 
-    async def post(self, order: Order, folder: Path, *, again: str = "") -> int:
+    async def post(self, order: Order, folder: Path, *, again: str = "", parent: Parent | None = None) -> int:
         """Put an order on the market and return the job's number; `folder` is what its paths are relative to.
 
         The same order is posted once, whatever crashes on the way, unless `again` tells one posting from another. ConfigError, DataError
-        or FormatError before anything is sent when the order does not hold together, costs more than the balance, or is late.
+        or FormatError before anything is sent when the order does not hold together, costs more than the balance, or is late. The job
+        starts from the order's initial model, or from a `parent`, which its own model then has to beat.
         """
         intent = f"order/{sha256(canonical(_plain(order)) + again.encode()).hex()[:32]}"
-        record = self._folder / "orders" / f"{intent.partition('/')[2]}.json"
+        record = self.folder / "orders" / f"{intent.partition('/')[2]}.json"
         prepared = await asyncio.to_thread(orders.prepare, order, folder)
+        prepared = prepared if parent is None else orders.descend(prepared, parent)
         genesis, progress = await self.node.offer(prepared.genesis), await self.node.offer(prepared.progress)
         spec = await self.node.offer(write_spec(orders.specification(order, prepared, genesis, progress)))
         resumed = record.exists()
@@ -201,16 +203,20 @@ class Client(Observer):
         state = self.job(job)
         if len(state.final) < state.terms.rounds:
             raise ProtocolError(f"job {job} has {len(state.final)} of {state.terms.rounds} final rounds; its model is not finished")
-        final = state.final[-1].anchor
-        opened = [shard for milestone, shard in state.shards if milestone == state.terms.milestones - 1]
-        version = Version(
-            BlobRef(final.model, final.model_size), (), final.manifest, opened[0] if opened else bytes(32), f"hansa:job/{job}"
-        )
+        version = self.version(state)
         signer, intent = self.node.parts.signer, f"publish/{job}"
         model = await models.publish(self.ledger, self.contracts, signer, state.terms.spec, version, title=title, intent=intent)
-        if any(accepted == final.model for _, accepted in state.accepted):
-            await models.approve(self.ledger, self.contracts, signer, model, final.model, intent=intent)
+        if any(accepted == version.artifact.digest for _, accepted in state.accepted):
+            await models.approve(self.ledger, self.contracts, signer, model, version.artifact.digest, intent=intent)
         return model
+
+    def version(self, state: JobState, *parents: bytes) -> Version:
+        """A finished job's model as a version to publish."""
+        final = state.final[-1].anchor
+        opened = [shard for milestone, shard in state.shards if milestone == state.terms.milestones - 1]
+        return Version(
+            BlobRef(final.model, final.model_size), parents, final.manifest, opened[0] if opened else bytes(32), f"hansa:job/{state.id}"
+        )
 
 
 class _Posted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
