@@ -1,3 +1,7 @@
+import gzip
+import hashlib
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -52,3 +56,36 @@ def test_norms_start_as_the_identity_and_normalise() -> None:
 def test_declarations_out_of_bounds_are_refused(make: object, sentence: str) -> None:
     with pytest.raises(FormatError, match=sentence):
         make()  # type: ignore[operator]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("groups", "rate"), [(0, 0.03), (4, 0.01)])
+def test_a_small_network_reads_digits(shared: Path, groups: int, rate: float) -> None:
+    folder = shared / "data" / "mnist"
+    if not folder.is_dir():
+        pytest.skip("data set mnist not present (shared/data)")
+
+    def read(name: str, digest: str, header: int) -> np.ndarray:
+        data = gzip.decompress((folder / name).read_bytes())
+        assert hashlib.sha256(data).hexdigest().startswith(digest)
+        return np.frombuffer(data, np.uint8, offset=header)
+
+    images, digits = read("train-images-idx3-ubyte.gz", "ba891046e6505d7a", 16), read("train-labels-idx1-ubyte.gz", "65a50cbbf4e906d7", 8)
+    unseen, answers = read("t10k-images-idx3-ubyte.gz", "0fa7898d509279e4", 16), read("t10k-labels-idx1-ubyte.gz", "ff7bcfd416de3373", 8)
+    rows, tests = (torch.tensor(pixels.reshape(-1, 784) / np.float32(255)) for pixels in (images, unseen))
+    network = Cnn(1, 28, 28, 10, (Block(16, groups=groups), Block(32, groups=groups)))
+    module, start = build(network), initial(network, 1).tensors()
+    with torch.no_grad():
+        for name, parameter in module.named_parameters():
+            parameter.copy_(torch.tensor(start[name]))
+    optimiser = torch.optim.SGD(module.parameters(), rate, momentum=0.9)
+    order = torch.from_numpy(np.argsort(np.random.PCG64(2).random_raw(len(rows)), kind="stable"))
+    for step in range(300):
+        batch = order[step * 64 : step * 64 + 64]
+        optimiser.zero_grad()
+        torch.nn.functional.cross_entropy(module(rows[batch]), torch.tensor(digits.astype(np.int64))[batch]).backward()
+        optimiser.step()
+    with torch.no_grad():
+        accuracy = float((module(tests).argmax(1).numpy() == answers).mean())
+    print(f"{accuracy:.4f} of the digits read")
+    assert accuracy > 0.96
