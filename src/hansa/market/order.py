@@ -17,7 +17,7 @@ from hansa.learning import data, shards
 from hansa.learning.compression.choice import AnyCompression
 from hansa.learning.examples import Examples, split
 from hansa.learning.normalisation import Normalisation
-from hansa.learning.robust.choice import AnyRule
+from hansa.learning.robust import AnyRule
 from hansa.learning.schema import Schema
 from hansa.learning.strategies import AnyStrategy
 from hansa.learning.topology.declaration import Star, Topology

@@ -6,7 +6,7 @@ from hansa.core.errors import FormatError, ProtocolError
 from hansa.learning.compression.choice import AnyCompression
 from hansa.learning.compression.sparse_loco import SparseLoco
 from hansa.learning.compression.topk import TopK
-from hansa.learning.robust.choice import AnyRule
+from hansa.learning.robust import AnyRule
 from hansa.learning.robust.median import Median
 from hansa.learning.robust.trimmed_mean import TrimmedMean
 from hansa.learning.strategies import AnyStrategy

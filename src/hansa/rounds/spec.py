@@ -11,7 +11,7 @@ from hansa.core.encoding import canonical, decode, sha256
 from hansa.core.errors import DigestMismatch, FormatError
 from hansa.core.types import BlobRef, Digest
 from hansa.learning.compression.choice import AnyCompression
-from hansa.learning.robust.choice import AnyRule
+from hansa.learning.robust import AnyRule
 from hansa.learning.schema import Schema
 from hansa.learning.strategies import AnyStrategy
 from hansa.learning.strategies.fedbuff import FedBuff

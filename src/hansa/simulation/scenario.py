@@ -13,7 +13,7 @@ from hansa.core.encoding import spec_digest
 from hansa.core.errors import ConfigError
 from hansa.learning.compression.choice import AnyCompression
 from hansa.learning.local import make_deterministic, open_device, place
-from hansa.learning.robust.choice import AnyRule
+from hansa.learning.robust import AnyRule
 from hansa.learning.strategies import AnyStrategy
 from hansa.model.architectures import Architecture, Objective, inputs
 from hansa.simulation.attacks import AnyAttack

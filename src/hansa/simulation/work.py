@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from hansa.core.errors import FormatError, HansaError
 from hansa.learning.compression.choice import AnyCompression
-from hansa.learning.robust.choice import AnyRule
+from hansa.learning.robust import AnyRule
 from hansa.learning.strategies import AnyStrategy
 from hansa.learning.strategy import Vectors, derive_seed
 from hansa.model.architectures import Architecture, Objective, check_objective, layout

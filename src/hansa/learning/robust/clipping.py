@@ -26,7 +26,7 @@ def _check_bound(bound: int) -> None:
         raise FormatError(f"a clipping bound is a length in quantisation steps, 1 to 2^48, not {bound}; divide the length by the scale")
 
 
-class NormClipping(DeclaredRule, frozen=True, tag="norm clipping"):
+class NormClipping(DeclaredRule, frozen=True, tag="norm-clipping"):
     """mean_i(x_i min(1, bound / |x_i|)): no row moves the mean by more than bound / n; `bound` is in quantisation steps."""
 
     bound: int
@@ -43,7 +43,7 @@ class NormClipping(DeclaredRule, frozen=True, tag="norm clipping"):
         return mixture.weighted(weights, mixture.size << FINE)
 
 
-class CentredClipping(DeclaredRule, frozen=True, tag="centred clipping"):
+class CentredClipping(DeclaredRule, frozen=True, tag="centred-clipping"):
     """v <- v + mean_i((x_i - v) min(1, bound / |x_i - v|)) from v = 0 (Karimireddy et al. 2021, arXiv:2012.10333); n > 2f.
 
     Zero is the last model, since rows are updates to it. `bound` is in quantisation steps; weights are rounded down to 40 binary digits

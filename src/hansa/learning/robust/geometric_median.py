@@ -23,7 +23,7 @@ def squared_lengths(gram: Square, weights: list[int], total: int) -> list[int]:
     return [total * (total * gram[i][i] - 2 * product) + own for i, product in enumerate(products)]
 
 
-class GeometricMedian(DeclaredRule, frozen=True, tag="geometric median"):
+class GeometricMedian(DeclaredRule, frozen=True, tag="geometric-median"):
     """The point of least summed distance to the rows, approached from zero: z <- sum_i w_i x_i / sum_i w_i, w_i = 1 / max(1, |x_i - z|).
 
     One quantisation step is the smoothing; weights are rounded down to 40 binary digits in every iteration. n > 2f.

@@ -18,7 +18,7 @@ from hansa.learning.robust.rule import FINE, Combined
 from hansa.learning.robust.trimmed_mean import TrimmedMean
 
 
-class NearestNeighbourMixing(DeclaredRule, frozen=True, tag="nearest-neighbour mixing"):
+class NearestNeighbourMixing(DeclaredRule, frozen=True, tag="nearest-neighbour-mixing"):
     """y_i = the mean of the n - f rows nearest x_i, itself included, then the rule on y (Allouah et al. 2023, arXiv:2302.01772); n > 2f.
 
     As many rows come out as go in and f of them may be bad, so the wrapped rule must tolerate the same f.
@@ -77,7 +77,7 @@ class Bucketing(DeclaredRule, frozen=True, tag="bucketing"):
         return self.rule.combine(mixture.mix(weights, first if first == last else first * last), seed)
 
 
-class AdaptiveClipping(DeclaredRule, frozen=True, tag="adaptive clipping"):
+class AdaptiveClipping(DeclaredRule, frozen=True, tag="adaptive-clipping"):
     """The floor(2f (n - f) / n) longest rows shortened to the next one's length, then the rule (Allouah et al. 2024, arXiv:2405.14432).
 
     Factors are rounded down to 20 binary digits. n > 2f, and the wrapped rule must tolerate the same f.

@@ -8,7 +8,7 @@ from hansa.learning.robust.ranks import rank_sum
 from hansa.learning.robust.rule import Combined
 
 
-class TrimmedMean(DeclaredRule, frozen=True, tag="trimmed mean"):
+class TrimmedMean(DeclaredRule, frozen=True, tag="trimmed-mean"):
     """At every coordinate the mean of what is left without the f smallest and the f largest values; n > 2f."""
 
     f: int
