@@ -21,9 +21,11 @@ from hansa.model.state import Vector
 from hansa.model.update import Integers
 
 GROUP = 16
-"""Chunks that share a codebook: 8 bytes beside the 1792 of their indices and codes."""
+"""Chunks that share a codebook: 8 bytes beside the 1792 of their indices and codes. On a language model's updates one for each chunk would
+say 1 % more of what the kept values say, and make the payload 7 % longer."""
 
 _PASSES = 4
+"""Of Lloyd's iteration; more changed nothing that could be measured."""
 
 
 class SparseLoco(msgspec.Struct, frozen=True, tag="sparse-loco", forbid_unknown_fields=True):
