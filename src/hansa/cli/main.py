@@ -11,6 +11,7 @@ from hansa.cli import job, model, node
 from hansa.cli.audit import audit
 from hansa.cli.demo import demo
 from hansa.cli.doctor import doctor
+from hansa.cli.robustness import robustness
 from hansa.cli.simulate import simulate
 from hansa.cli.up import up
 from hansa.core.errors import HansaError, StorageError
@@ -27,6 +28,7 @@ app.command()(up)
 app.command()(demo)
 app.command()(doctor)
 app.command()(simulate)
+app.command()(robustness)
 app.add_typer(node.app, name="node")
 app.add_typer(job.app, name="job")
 app.add_typer(model.app, name="model")

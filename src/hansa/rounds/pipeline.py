@@ -13,7 +13,8 @@ import numpy as np
 
 from hansa.core.errors import ProtocolError
 from hansa.learning.compression.compression import Compression, Grid
-from hansa.learning.robust.rule import Combined, Rule
+from hansa.learning.robust import AnyRule
+from hansa.learning.robust.rule import Combined
 from hansa.learning.strategy import Mean, Strategy
 from hansa.model.aggregate import Aggregate
 from hansa.model.layout import Layout
@@ -45,11 +46,19 @@ class Pipeline:
     grid: Grid
     clip: float = 0.0
     compression: Compression | None = None
-    rule: Rule | None = None
+    rule: AnyRule | None = None
 
     @classmethod
     def of(
-        cls, strategy: Strategy, model: Layout, bound: float, bits: int, *, clip: float, compression: Compression | None, rule: Rule | None
+        cls,
+        strategy: Strategy,
+        model: Layout,
+        bound: float,
+        bits: int,
+        *,
+        clip: float,
+        compression: Compression | None,
+        rule: AnyRule | None,
     ) -> Pipeline:
         """The pipeline of a declaration; FormatError when its parts do not fit together."""
         travels = strategy.travels(model)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hansa.core.errors import ProtocolError
+from hansa.learning.robust import remaining
 from hansa.model.aggregate import Aggregate
 from hansa.model.stages import Clip, State
 from hansa.model.state import Vector
@@ -52,6 +54,11 @@ class Gathering:
             self._count(weight)
             self._into(slice(None), update.weighted())
         return state
+
+    def refuse(self, count: int) -> None:
+        """So many clients sent what is no update: they are left out and count among those that the rule tolerates."""
+        if self._pipeline.rule is not None:
+            self._pipeline = replace(self._pipeline, rule=remaining(self._pipeline.rule, count))
 
     def _count(self, weight: int) -> None:
         if not 1 <= weight <= MAX_WEIGHT:

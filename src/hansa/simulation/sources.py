@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import os
+from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -83,17 +84,20 @@ class Mnist(msgspec.Struct, frozen=True, tag="mnist", forbid_unknown_fields=True
 
     def open(self, seed: int) -> Table:
         folder = shared() / "mnist"
-        training, test = (self._part(folder, name) for name in ("train", "t10k"))
+        training, test = (_digits(folder, name) for name in ("train", "t10k"))
         return Table(Examples(training.features[: self.rows or None], training.labels[: self.rows or None]), test)
 
-    def _part(self, folder: Path, name: str) -> Examples:
-        try:
-            images, labels = (gzip.decompress((folder / f"{name}-{kind}-ubyte.gz").read_bytes()) for kind in ("images-idx3", "labels-idx1"))
-        except (OSError, EOFError) as error:
-            raise ConfigError(f"MNIST cannot be read in {folder} ({error}); look at HANSA_SHARED") from error
-        numbers = np.frombuffer(labels, np.uint8, offset=8).astype(np.int64)
-        pixels = np.frombuffer(images, np.uint8, offset=16).reshape(len(numbers), 784).astype(np.float32)
-        return Examples(pixels / np.float32(255), numbers)
+
+@lru_cache(maxsize=2)
+def _digits(folder: Path, name: str) -> Examples:
+    """One part of MNIST; kept, because a study opens it for each of its runs."""
+    try:
+        images, labels = (gzip.decompress((folder / f"{name}-{kind}-ubyte.gz").read_bytes()) for kind in ("images-idx3", "labels-idx1"))
+    except (OSError, EOFError) as error:
+        raise ConfigError(f"MNIST cannot be read in {folder} ({error}); look at HANSA_SHARED") from error
+    numbers = np.frombuffer(labels, np.uint8, offset=8).astype(np.int64)
+    pixels = np.frombuffer(images, np.uint8, offset=16).reshape(len(numbers), 784).astype(np.float32)
+    return Examples(pixels / np.float32(255), numbers)
 
 
 _HOSPITALS = ("cleveland", "hungarian", "switzerland", "va")
