@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import os
 import sys
-import time
 from pathlib import Path
 
 os.environ["FLWR_TELEMETRY_ENABLED"] = "0"
@@ -75,9 +74,11 @@ class Timed(FedAvg):
 
     peer: list[float] = []
     floor: list[float] = []
+    first = 0.0
 
     def configure_train(self, server_round, arrays, config, grid):
         self.begun = tree()
+        Timed.first = Timed.first or self.begun
         return super().configure_train(server_round, arrays, config, grid)
 
     def aggregate_train(self, server_round, replies):
@@ -97,11 +98,10 @@ def serve(grid: Grid, context: Context) -> None:
 
 
 def main() -> None:
-    begun, before = time.perf_counter(), tree()
+    before = tree()
     resources = {"client_resources": {"num_cpus": 1, "num_gpus": 0.0}, "init_args": {"num_cpus": WORKERS, "include_dashboard": False}}
     run_simulation(server_app=server, client_app=client, num_supernodes=CLIENTS, backend_config=resources)
-    whole = tree() - before - sum(Timed.peer) - sum(Timed.floor)
-    found = {"peer": Timed.peer[2:], "floor": Timed.floor[2:], "startup": whole, "seconds": time.perf_counter() - begun}
+    found = {"peer": Timed.peer[2:], "floor": Timed.floor[2:], "startup": Timed.first - before}
     print("\n" + json.dumps(found), flush=True)
 
 

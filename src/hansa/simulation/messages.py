@@ -96,7 +96,10 @@ class Header(msgspec.Struct, frozen=True):
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """What came of the places, in their order; `gathered` is the head of the sums or rows, `held` the places of held vectors."""
+    """What came of the places, in their order; `gathered` is the head of the sums or rows, `held` the places of held vectors.
+
+    While vectors are held, `kept` is what strategies keep, by place, and nothing has been compressed yet.
+    """
 
     gathered: list[int]
     width: int
@@ -149,7 +152,8 @@ def unpack_call(header: Header, shop: Shop, buffers: Sequence[Buffer]) -> Call:
 def pack_outcome(outcome: Outcome, places: Sequence[int], cpu: float) -> tuple[bytes, list[bytes]]:
     gathered, values = outcome.gathered.pack() if outcome.gathered.count else ([], np.empty((0, 0), np.int64))
     held = tuple(sorted(outcome.held))
-    shape, rows = _pack_kept(outcome.kept)
+    waits: dict[int, Kept] = {place: (vectors, ()) for place, vectors in outcome.waiting.items() if vectors}
+    shape, rows = _pack_kept(waits if held else outcome.kept)
     where = np.array(places, np.intp)
     answer = Answer(
         gathered, values.itemsize, held, tuple(outcome.steps[where].tolist()), tuple(outcome.losses[where].tolist()), shape, cpu
@@ -167,7 +171,10 @@ def merge(outcome: Outcome, places: Sequence[int], header: bytes, buffers: Seque
     if answer.held:
         rows = np.frombuffer(buffers[1], np.float32).reshape(len(answer.held), -1)
         outcome.held.update(zip(answer.held, rows, strict=True))
-    outcome.kept.update(_unpack_kept(answer.kept, buffers[2]))
+        waits = _unpack_kept(answer.kept, buffers[2])
+        outcome.waiting.update((place, waits[place][0] if place in waits else ()) for place in answer.held)
+    else:
+        outcome.kept.update(_unpack_kept(answer.kept, buffers[2]))
     outcome.steps[list(places)], outcome.losses[list(places)] = answer.steps, answer.losses
     outcome.cpu += answer.cpu
 

@@ -118,6 +118,7 @@ class Outcome:
         self._shop, self._call, self._pipeline = shop, call, shop.work.pipeline()
         self.gathered = Gathering(self._pipeline, shop.work.round_seed(call.round))
         self.held: dict[int, Vector] = {}
+        self.waiting: dict[int, Vectors] = {}
         self.kept: dict[int, Kept] = {}
         self.steps = np.zeros(len(call.clients), np.int64)
         self.losses = np.full(len(call.clients), np.nan)
@@ -131,19 +132,21 @@ class Outcome:
             self._gather(place, sent, kept)
         else:
             self.held[place] = sent
-            self.kept[int(self._call.clients[place])] = (kept, ())
+            self.waiting[place] = kept
 
     def replace(self, sent: Mapping[int, NDArray[np.float64]]) -> None:
         """Gather what was held, with other vectors from some places; those that are no numbers are refused, as a coordinator does."""
+        refused = 0
         for place in sorted(self.held):
-            client = int(self._call.clients[place])
             vector = self.held[place]
             if place in sent:
                 with np.errstate(over="ignore"):
                     vector = sent[place].astype(np.float32)
                 if not np.isfinite(vector).all():
+                    refused += 1
                     continue
-            self._gather(place, vector, self.kept.pop(client)[0])
+            self._gather(place, vector, self.waiting[place])
+        self.gathered.refuse(refused)
 
     def _gather(self, place: int, sent: Vector, kept: Vectors) -> None:
         client = int(self._call.clients[place])
