@@ -25,7 +25,7 @@ SCENARIO = Scenario(
     strategy=FedAvg(LocalTraining(rate=0.1, batch=16, epochs=1)), executor="sequential",
 )  # fmt: skip
 STUDY = Study(
-    title="biopsies", scenario=SCENARIO, skews=(1.0,), attackers=(1,), attacks=(SignFlip(5.0), Unbounded(), NotANumber()), norm=0.5
+    title="biopsies", scenario=SCENARIO, cases=((1.0, 1),), attacks=(SignFlip(5.0), Unbounded(), NotANumber()), norm=0.5
 )
 
 
@@ -63,9 +63,9 @@ def test_an_interrupted_study_goes_on_and_its_page_says_what_holds(tmp_path: Pat
     ("change", "sentence"),
     [
         ({"seeds": 4}, "at least 5"),
-        ({"attackers": (4,)}, "half of its 7 clients"),
-        ({"attackers": ()}, "half of its 7 clients"),
-        ({"attacks": ()}, "names skews, attacks"),
+        ({"cases": ((1.0, 4),)}, "half of its 7 clients"),
+        ({"cases": ()}, "half of its 7 clients"),
+        ({"attacks": ()}, "names attacks"),
         ({"scenario": replace(SCENARIO, rule=defences(STUDY, 1)["median"])}, "leave its rule and attack out"),
     ],
 )
@@ -77,4 +77,4 @@ def test_studies_that_would_say_little_are_refused(change: dict[str, Any], sente
 @pytest.mark.parametrize("name", ["mnist", "heart"])
 def test_the_published_studies_can_be_read(name: str) -> None:
     study = load(Path(__file__).parents[2] / "examples" / "robustness" / f"{name}.toml", Study)
-    assert len(study.attacks) == 13 and 4 in study.attackers and 0.5 in study.skews
+    assert len(study.attacks) == 13 and (0.5, 4) in study.cases

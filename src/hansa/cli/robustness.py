@@ -69,15 +69,14 @@ def robustness(
         pages.picture(found, drawn)
     report.write_text(pages.page(TITLE, INTRO, found, drawn.name if picture else ""))
     for study, results in found:
-        for skew in study.skews:
-            for f in study.attackers:
-                table = lines(study, results, skew, f)
-                if not json:
-                    print(f"{study.title}, skew {skew:g}, {f} attack: {pages.verdict(study, table)}")
-                for line in table if json else ():
-                    worst = pages.name_of(study.attacks[line.worst])
-                    said = {"study": study.title, "skew": skew, "attackers": f, "rule": line.defence}
-                    show.as_json({**said, "worst": line.means[line.worst], "by": worst})
+        for skew, f in study.cases:
+            table = lines(study, results, skew, f)
+            if not json:
+                print(f"{study.title}, skew {skew:g}, {f} attack: {pages.verdict(study, table)}")
+            for line in table if json else ():
+                worst = pages.name_of(study.attacks[line.worst])
+                said = {"study": study.title, "skew": skew, "attackers": f, "rule": line.defence}
+                show.as_json({**said, "worst": line.means[line.worst], "by": worst})
 
 
 def _shown(bar: Progress, task: TaskID, done: int, of: int) -> None:

@@ -35,14 +35,13 @@ CLIPPED = "clip + mean"
 class Study(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """`scenario` is the honest problem: its partition, cohort, rule and attack are the harness's to set.
 
-    `skews` are Dirichlet concentrations, `attackers` numbers f of dishonest clients, `norm` is the public length that clipping rules cut
+    `cases` are pairs of a Dirichlet concentration and a number f of dishonest clients, `norm` is the public length that clipping rules cut
     an update to. ConfigError when there are fewer than 5 seeds, or when no rule could tolerate that many attackers.
     """
 
     title: str
     scenario: Scenario
-    skews: tuple[float, ...]
-    attackers: tuple[int, ...]
+    cases: tuple[tuple[float, int], ...]
     attacks: tuple[AnyAttack, ...]
     norm: float
     least: int = 8
@@ -52,8 +51,8 @@ class Study(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
         n = self.scenario.clients
         if self.seeds < 5:
             raise ConfigError(f"{self.seeds} seeds say little about an attack; give at least 5")
-        if not n or not self.skews or not self.attacks or not self.attackers or any(not 0 < f < n / 2 for f in self.attackers):
-            raise ConfigError(f"a study names skews, attacks and numbers of attackers between 1 and half of its {n} clients")
+        if not n or not self.cases or not self.attacks or any(not 0 < f < n / 2 for _, f in self.cases):
+            raise ConfigError(f"a study names attacks, and cases with 1 to less than half of its {n} clients attacking")
         if self.scenario.rule is not None or self.scenario.attack is not None:
             raise ConfigError("a study's scenario is honest and plain: leave its rule and attack out")
 
@@ -112,11 +111,10 @@ def _fits(rule: AnyRule, rows: int) -> bool:
 def cells(study: Study) -> Iterator[Cell]:
     """Every run of the study, cheapest seeds first, so that an interrupted one has all of a few seeds rather than a few of all."""
     for seed in range(study.seeds):
-        for skew in study.skews:
-            for f in study.attackers:
-                for defence in defences(study, f):
-                    for attack in range(-1, len(study.attacks)):
-                        yield Cell(skew, f, defence, attack, seed)
+        for skew, f in study.cases:
+            for defence in defences(study, f):
+                for attack in range(-1, len(study.attacks)):
+                    yield Cell(skew, f, defence, attack, seed)
 
 
 def run_cell(study: Study, cell: Cell) -> float:

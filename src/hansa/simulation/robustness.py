@@ -34,10 +34,9 @@ def section(study: Study, found: Found) -> str:
         "percent. *Worst* is the lowest of a row's attacks with its standard deviation over seeds; *cost* is what the rule loses against "
         "the plain mean when nobody attacks, in points."
     )
-    for skew in study.skews:
-        for f in study.attackers:
-            table = lines(study, found, skew, f)
-            shown += [f"### Label skew {skew:g}, {f} of {n} attack", _table(study, table), verdict(study, table)]
+    for skew, f in study.cases:
+        table = lines(study, found, skew, f)
+        shown += [f"### Label skew {skew:g}, {f} of {n} attack", _table(study, table), verdict(study, table)]
     return "\n\n".join(shown)
 
 
@@ -83,7 +82,7 @@ def picture(studies: Sequence[tuple[Study, Found]], path: Path) -> None:
     matplotlib.rcParams["svg.hashsalt"] = "hansa"
     from matplotlib import pyplot
 
-    panels = [(study, found, skew, f) for study, found in studies for skew in study.skews for f in study.attackers]
+    panels = [(study, found, skew, f) for study, found in studies for skew, f in study.cases]
     across = 2
     down = -(-len(panels) // across)
     figure, axes = pyplot.subplots(down, across, figsize=(11, 3.4 * down), squeeze=False, sharex=True)
