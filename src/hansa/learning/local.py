@@ -59,6 +59,8 @@ def make_deterministic(threads: int) -> None:
     torch.set_num_threads(threads)
     # The same switch as use_deterministic_algorithms(True), which would load the whole compiler stack beside it.
     torch.set_deterministic_debug_mode("error")
+    # Tensor cores would round the factors of convolutions to ten bits; the same training elsewhere would be another one.
+    torch.backends.cudnn.allow_tf32 = False
 
 
 class Placed(NamedTuple):
@@ -117,6 +119,11 @@ def _trainable(architecture: Architecture, device: torch.device, frozen: ModelSt
             _modules.popitem(last=False)
     _modules.move_to_end(key)
     return _modules[key]
+
+
+def built(architecture: Architecture, device: torch.device) -> bool:
+    """Whether the module is at hand, so that an adapter's frozen model need not be handed in again."""
+    return (architecture, device) in _modules
 
 
 def _finite(loss: float) -> float:
