@@ -197,7 +197,7 @@ def caught(package: Any) -> bool:
                     rule = counterpart(package, each)
                     if results(rule, matrix, 0) != results(rule, matrix, 1 << 62):
                         return True
-    except (ArithmeticError, LookupError, ValueError, ProtocolError):
+    except (ArithmeticError, LookupError, ValueError, RuntimeWarning, ProtocolError):
         return True
     return False
 
