@@ -24,9 +24,7 @@ SCENARIO = Scenario(
     data=BreastCancer(), clients=7, cohort=Fixed(7), rounds=3, architecture=Linear(30), objective=Objective.BINARY,
     strategy=FedAvg(LocalTraining(rate=0.1, batch=16, epochs=1)), executor="sequential",
 )  # fmt: skip
-STUDY = Study(
-    title="biopsies", scenario=SCENARIO, cases=((1.0, 1),), attacks=(SignFlip(5.0), Unbounded(), NotANumber()), norm=0.5
-)
+STUDY = Study(title="biopsies", scenario=SCENARIO, cases=((1.0, 1),), attacks=(SignFlip(5.0), Unbounded(), NotANumber()), norm=0.5)
 
 
 def test_rules_that_do_not_fit_are_not_among_the_defences() -> None:
