@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
@@ -15,15 +16,19 @@ from hansa.core.errors import DataError, HansaError, ProtocolError
 from hansa.core.ports import Handler
 from hansa.core.types import Address, BlobRef, Digest, Role
 from hansa.identity.statements import UpdateStatement
-from hansa.learning.calls import NeedRows, Rows, TrainCall, Trained, read_answer
+from hansa.learning.calls import Rows, TrainCall, Trained
 from hansa.learning.examples import Examples
 from hansa.learning.schema import Schema
+from hansa.learning.strategies import AnyStrategy, PartialWidth
 from hansa.learning.strategy import Vectors, derive_seed
 from hansa.model import vectors
 from hansa.model.stages import State
 from hansa.model.state import ModelState, Vector
+from hansa.node.asking import ask
+from hansa.node.beginning import frozen_model
 from hansa.node.node import Node, Parts, model_ref
 from hansa.node.records import Made, Received
+from hansa.node.speeds import Speeds
 from hansa.node.table import Site
 from hansa.rounds import duties
 from hansa.rounds.assemble import Standing, server_state
@@ -41,16 +46,18 @@ TRAIN_SECONDS = 3600.0
 
 class TrainerNode(Node):
     """Owns one site's rows. `digest` is their salted digest; `disclose_rows` lets their number be the update's weight (R9); `reread` gives
-    rows and digest anew when they have changed, which is asked before each job that is joined."""
+    rows and digest anew when they have changed, which is asked before each job that is joined. `share` is the part of a model's width that
+    the device trains in jobs of partial widths; `timer` gives seconds, by which its speed is measured."""
 
     role = Role.TRAINER
 
     def __init__(
         self, parts: Parts, schema: Schema, rows: Examples, digest: Digest, *, disclose_rows: bool,
-        reread: Callable[[], Site | None] = lambda: None,
+        reread: Callable[[], Site | None] = lambda: None, share: float = 1.0, timer: Callable[[], float] = time.perf_counter,
     ) -> None:  # fmt: skip
         super().__init__(parts)
         self._schema, self._disclose, self._reread = schema, disclose_rows, reread
+        self._share, self._speeds = share, Speeds(timer)
         self._own_rows(rows, digest)
         self._training: set[int] = set()
 
@@ -68,8 +75,6 @@ class TrainerNode(Node):
         return None
 
     def owed(self, job: JobState) -> Sequence[Duty]:
-        if self.account not in job.trainers:
-            return []
         spec = self.known_spec(job)
         staleness = spec.staleness if spec is not None and spec.asynchronous else None
         due = trainer_duties(job, self.account, self.book.trainer(job.id), self.now(), staleness)
@@ -77,11 +82,11 @@ class TrainerNode(Node):
         return [duty for duty in due if not isinstance(duty, duties.Train) or job.id not in self._training or staleness is None]
 
     async def check_eligible(self, job: JobState, spec: JobSpec) -> None:
-        """The job's columns must be this site's; DataError names the first that is not."""
-        ours, theirs = self._schema.columns, spec.data.columns
-        if ours != theirs or self._schema.classes != spec.data.classes:
-            different = next((a or b for a, b in zip((*ours, ""), (*theirs, ""), strict=False) if a != b), spec.data.label)
+        """The job's columns, coded as it says, must be this site's; DataError names the first that is not."""
+        different = self._schema.difference(spec.data)
+        if different is not None:
             raise DataError(f"job {job.id} wants other columns than this site has, the first being '{different}'; it is left alone")
+        self._width(spec)
         found = await asyncio.to_thread(self._reread)
         if found is not None:
             self._own_rows(*found)
@@ -112,7 +117,9 @@ class TrainerNode(Node):
         update, payload, rounding, measured = await asyncio.to_thread(
             spec.pipeline.encode, sent, weight, rounding, spec.round_seed(duty.round)
         )
-        log.info("update", extra={"duty": duty.name, **measured})
+        # A coordinate beyond the job's bound is cut: the site's part in the round is then not what its rows say.
+        cut = any(name.endswith("saturated") and share for name, share in measured.items())
+        log.log(logging.WARNING if cut else logging.INFO, "update", extra={"duty": duty.name, **measured})
         data = spec.update_format(job, duty.round).encode(update, self._digest, payload)
         blob = await self.blobs.put(data)
         said = UpdateStatement(job.id, duty.round, self.account, duty.base, blob.digest, blob.size, weight, self._digest)
@@ -137,25 +144,32 @@ class TrainerNode(Node):
         self, job: JobState, spec: JobSpec, round: int, base: ModelState, told: Vectors, kept: Vectors
     ) -> tuple[Vector, Vectors]:
         """What this site's training sends, float32 over the travelling layout, and what it keeps. Rows go to a worker once and stay."""
-        workers = self.parts.workers
-        if workers is None:
-            raise ProtocolError("this trainer was composed without workers")
-        seed = derive_seed(spec.seed, round, self.account)
         call = TrainCall(
-            spec.architecture, spec.objective, spec.strategy, seed, self._kept, told=tuple(vector.size for vector in told),
-            kept=tuple(vector.size for vector in kept),
+            spec.architecture, spec.objective, spec.strategy, derive_seed(spec.seed, round, self.account), self._kept,
+            told=tuple(vector.size for vector in told), kept=tuple(vector.size for vector in kept), width=self._width(spec),
         )  # fmt: skip
-        buffers = [vector.tobytes() for vector in (base.vector, *told, *kept)]
-        header, answer = await workers.run("train", encode(call), buffers, timeout=TRAIN_SECONDS)
-        trained = read_answer(header)
-        if isinstance(trained, NeedRows):
-            buffers += [self._rows.features.tobytes(), self._rows.labels.tobytes()]
-            header, answer = await workers.run("train", encode(replace(call, attached=True)), buffers, timeout=TRAIN_SECONDS)
-            trained = read_answer(header)
-        if not isinstance(trained, Trained):
-            raise ProtocolError("the worker answered a training call with something else; restart the node")
+
+        async def train(strategy: AnyStrategy) -> tuple[Trained, list[memoryview]]:
+            answer, buffers = await ask(
+                self.parts.workers, replace(call, strategy=strategy), (base.vector, *told, *kept), self._rows,
+                lambda: frozen_model(self.blobs, spec, self.holders(job)), timeout=TRAIN_SECONDS,
+            )  # fmt: skip
+            if not isinstance(answer, Trained):
+                raise ProtocolError("the worker answered a training call with something else; restart the node")
+            return answer, buffers
+
+        answer = await self._speeds.trained(job.id, spec, len(self._rows), train)
         sent, *keeps = (np.frombuffer(each, "<f4").astype(np.float32, copy=False) for each in answer)
         return sent, tuple(keeps)
+
+    def _width(self, spec: JobSpec) -> int:
+        """The widest class of a job of partial widths that is within this device's share; DataError when there is none."""
+        if not isinstance(spec.strategy, PartialWidth):
+            return 0
+        found = next((width for width, share in enumerate(spec.strategy.shares) if share <= self._share), None)
+        if found is None:
+            raise DataError(f"this device trains at most {self._share:g} of a model's width, the job at least {spec.strategy.shares[-1]:g}")
+        return found
 
     async def _own(self, job: JobState, round: int, base: bytes) -> tuple[Accepted, bytes]:
         accepted = self.book.made[job.id][(round, base)]

@@ -61,12 +61,13 @@ def _office(job: JobState, own: CoordinatorFacts, now: float) -> list[Duty]:
     accounted = all(len(absent.get(trainer, ())) >= job.blocking() for trainer in missing)
     # The last part of the patience is for summing, replicating and the transaction itself.
     patient = own.staleness is None and now < job.gather_until()
-    if len(got) == len(job.trainers) or (not patient and len(got) >= job.terms.quorum and accounted):
+    if len(got) >= job.terms.quorum and (len(got) == len(job.trainers) or (not patient and accounted)):
         due.append(duties.Assemble(job.id, job.round, job.attempt, tuple(sorted(got))))
     return due
 
 
 def _standby(job: JobState, me: str, now: float) -> list[Duty]:
-    if me not in job.standbys or now < job.since + job.terms.patience + job.standbys.index(me) * GRACE:
+    # A deserted round that a quorum could go on with is opened anew instead (regroup); the contract takes no takeover then.
+    if me not in job.standbys or job.regroup_from() is not None or now < job.since + job.terms.patience + job.standbys.index(me) * GRACE:
         return []
     return [duties.Takeover(job.id, job.round, job.attempt, job.since)]

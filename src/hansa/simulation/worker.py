@@ -158,8 +158,6 @@ class Coordinator(Party):
 
     def _assemble(self, job: JobState, duty: Duty, trainers: tuple[str, ...]) -> None:
         took = self.took.get((job.round, job.base), {})
-        if len(trainers) < job.terms.quorum:  # a deserted round: nothing that could be anchored
-            return self.ended(duty)
         draft = self.draft(job, [took[trainer] for trainer in trainers])
         # Two holders of every blob before the anchor names it (R17): a crash right after it must not look like withholding.
         if draft is not None and self._place(job, draft, [took[trainer] for trainer in trainers]):

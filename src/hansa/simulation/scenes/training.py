@@ -142,7 +142,7 @@ class Training:
         transaction = self.anchored[(number, final.anchor.attempt)]
         receipt = await self.network.ledger.receipt(transaction)
         self.tell.round_line(
-            number, found.loss, found.accuracy or 0.0, f"{final.anchor.accepted} of {len(state.trainers)}",
+            number, found.loss, found.accuracy or 0.0, f"{final.anchor.accepted} of {len(final.trainers)}",
             f"{final.seats.bit_count()} of {len(state.verifiers)}", receipt.gas_used if receipt else 0, seconds,
             self.network.name_of(final.coordinator), transaction.hex(),
         )  # fmt: skip
