@@ -32,8 +32,9 @@ MUTATIONS: dict[str, tuple[Mutation, Callable[..., None]]] = {}
 
 
 def stateful() -> None:
-    """The stateful suite; without shrinking, because the failure is what counts here."""
-    run_state_machine_as_test(Company, settings=settings(FAST, phases=[Step.generate], report_multiple_bugs=False))
+    """The stateful suite; without shrinking, because the failure is what counts here, and for longer, because it ends with the first."""
+    longer = settings(FAST, max_examples=2_000, phases=[Step.generate], report_multiple_bugs=False)
+    run_state_machine_as_test(Company, settings=longer)
 
 
 def planted(caught_by: Callable[..., None]) -> Callable[[Mutation], Mutation]:
