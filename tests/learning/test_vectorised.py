@@ -8,7 +8,7 @@ import torch
 
 from hansa.core.errors import DataError, FormatError, ProtocolError
 from hansa.learning.examples import Examples
-from hansa.learning.local import place, train
+from hansa.learning.local import make_deterministic, place, train
 from hansa.learning.strategy import LocalTraining, Start
 from hansa.learning.vectorised import train_together, width
 from hansa.model.architectures import Architecture, Block, Cnn, Linear, Mlp, Objective, Transformer, initial, layout
@@ -135,6 +135,7 @@ def test_the_width_of_a_stack_follows_the_models_size() -> None:
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 def test_a_device_gives_the_same_up_to_rounding() -> None:
     held, cuda = places(), torch.device("cuda")
+    make_deterministic(1)
     there = train_together(CNN, Objective.CATEGORICAL, starts(CNN, 5), place(TABLE, cuda), held, SGD, [1, 2, 3, 4, 5])
     here = train_together(CNN, Objective.CATEGORICAL, starts(CNN, 5), place(TABLE, CPU), held, SGD, [1, 2, 3, 4, 5])
     assert all(np.abs(a.weights - b.weights).max() < 1e-4 for (a, _), (b, _) in zip(there, here, strict=True))

@@ -25,7 +25,8 @@ SUM_LIMIT = 1 << 62
 _MIN_SCALE, _MAX_SCALE = 2.0**-64, 2.0**64
 _INTEGERS: dict[int, np.dtype[np.signedinteger]] = {16: np.dtype("<i2"), 32: np.dtype("<i4")}
 
-_BLOCK = 1 << 15
+BLOCK = 1 << 15
+"""Values that are rounded at a time."""
 
 Scales = tuple[float, ...]
 Integers = NDArray[np.signedinteger]
@@ -65,21 +66,23 @@ def uniform_scales(layout: Layout, bound: float, bits: int = 16) -> Scales:
     return scales
 
 
-def rounded(layout: Layout, delta: Vector, scales: Scales, bits: int = 16) -> Iterator[tuple[slice, NDArray[np.float64], int]]:
+def rounded(
+    layout: Layout, delta: Vector, scales: Scales, bits: int = 16, buffer: NDArray[np.float64] | None = None
+) -> Iterator[tuple[slice, NDArray[np.float64], int]]:
     """The integers of `quantise` block by block: place in the vector, integers as float64, how many of them saturated.
 
-    Blocks fit a core's cache, share one buffer that the next block overwrites, and may be changed by the caller.
+    Blocks fit a core's cache, share one buffer (BLOCK values, the caller's if given) that the next block overwrites, and may be changed.
     """
     check_scales(layout, scales)
     if delta.dtype != np.float32 or delta.shape != (layout.size,):
         checked(delta, layout.size, "an update")
-    limit, buffer = largest(bits), np.empty(min(layout.size, _BLOCK))
+    limit, buffer = largest(bits), np.empty(min(layout.size, BLOCK)) if buffer is None else buffer
     for start, stop, scale in _runs(layout, scales):
         # One cheap look at a whole stretch: far from the limit, nothing in it can saturate; what is not finite fails the comparison too.
         edge = limit * scale * (1 - 2.0**-20)
         inside = bool(-edge <= delta[start:stop].min() and delta[start:stop].max() <= edge)
-        for first in range(start, stop, _BLOCK):
-            place = slice(first, min(first + _BLOCK, stop))
+        for first in range(start, stop, BLOCK):
+            place = slice(first, min(first + BLOCK, stop))
             block, saturated = buffer[: place.stop - first], 0
             np.divide(delta[place], scale, out=block, dtype=np.float64)
             np.rint(block, out=block)

@@ -18,6 +18,7 @@ from hansa.learning.local import Placed, evaluate
 from hansa.learning.metrics import Evaluation
 from hansa.model.architectures import initial
 from hansa.model.state import ModelState
+from hansa.simulation.allocation import keep_pages
 from hansa.simulation.attacks.attack import Sight
 from hansa.simulation.checkpoint import Checkpoint, State
 from hansa.simulation.choice import choose
@@ -48,6 +49,7 @@ class Simulation:
     memory: int = MEMORY
 
     def __post_init__(self) -> None:
+        keep_pages()
         work, population = self.shop.work, self.shop.population.clients
         self.draw.check(population)
         if work.dishonest >= population:

@@ -12,6 +12,7 @@ import torch
 from hansa.core.encoding import decode
 from hansa.core.errors import ProtocolError
 from hansa.learning.local import make_deterministic, open_device
+from hansa.simulation.allocation import keep_pages
 from hansa.simulation.messages import Buffer, Header, pack_outcome, read_shop, unpack_call
 from hansa.simulation.sequential import Sequential
 from hansa.simulation.vectorised import Vectorised
@@ -31,6 +32,7 @@ class Hand:
         self._ways: Ways = {}
 
     def setup(self, device: str, threads: int) -> None:
+        keep_pages()
         make_deterministic(threads)
         self._device = open_device(device)
 
