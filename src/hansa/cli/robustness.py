@@ -22,7 +22,7 @@ INTRO = """What a robust rule is worth depends on who attacks, how many, and how
 
 Every run is a whole training on the network's own integer arithmetic. Attackers know every honest update of the round before they send
 theirs, which is more than they could know in a real network. Rules see single updates: under secure aggregation they would see sums of
-groups only.
+groups only. Training rounds differently on different processors, so that single figures differ in their last digit from machine to machine.
 
 How to read it: a rule is as good as its worst attack. Weak attacks on sites that are much alike show nothing, so look at skew 0.5 first. A
 rule that loses to *clip + mean* in its worst case is not worth its price there. No rule helps against half of the sites or more, against a

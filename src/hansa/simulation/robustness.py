@@ -93,11 +93,11 @@ def picture(studies: Sequence[tuple[Study, Found]], path: Path) -> None:
         axis.scatter([100 * line.means[-1] for line in table], range(len(table)), color="tab:blue", label="no attack", zorder=2)
         axis.scatter([100 * line.means[line.worst] for line in table], range(len(table)), color="tab:red", label="worst attack", zorder=2)
         axis.set_yticks(range(len(table)), [line.defence for line in table], fontsize=8)
-        axis.set_title(f"{study.title}: skew {skew:g}, {f} of {study.scenario.clients} attack", fontsize=9)
+        axis.set_title(f"{study.title}\nlabel skew {skew:g}, {f} of {study.scenario.clients} attack", fontsize=9)
         axis.grid(axis="x", color="0.9")
     for place in range(len(panels), down * across):
         axes[place // across][place % across].axis("off")
-    axes[0][0].legend(fontsize=8, loc="lower left")
+    figure.legend(*axes[0][0].get_legend_handles_labels(), fontsize=8, loc="upper left", ncol=2)
     for axis in axes[-1]:
         axis.set_xlabel("test accuracy, percent", fontsize=8)
     figure.tight_layout()
