@@ -6,6 +6,7 @@ import asyncio
 import json
 import subprocess
 import sys
+import time
 import venv
 from collections.abc import Iterator
 from pathlib import Path
@@ -184,24 +185,31 @@ def test_a_program_that_is_no_python_is_one_sentence(tmp_path: Path) -> None:
 
 
 _PARENT = """
-import asyncio, json, sys
+import asyncio, sys
 from pathlib import Path
 from hansa.runtime.flower import FlowerPool
 
 async def main():
     async with FlowerPool(Path(sys.argv[1]), "moods:app", Path(sys.argv[2])) as pool:
         print(*pool.processes, flush=True)
-        await asyncio.sleep(600)
+        await pool.run("train", sys.argv[3].encode(), [bytes(32)], timeout=600)
 
 asyncio.run(main())
 """
 
 
-def test_kill_9_of_the_node_ends_the_app() -> None:
-    parent = subprocess.Popen([sys.executable, "-c", _PARENT, str(flower_python()), str(OTHERS)], stdout=subprocess.PIPE, text=True)
+def test_kill_9_of_the_node_ends_a_busy_app(tmp_path: Path) -> None:
+    note = tmp_path / "note"
+    asked = call("sleep", node_config={"note": str(note)}).decode()
+    command = [sys.executable, "-c", _PARENT, str(flower_python()), str(OTHERS), asked]
+    parent = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     assert parent.stdout is not None
     apps = [psutil.Process(int(pid)) for pid in parent.stdout.readline().split()]
     assert len(apps) == 1
+    until = time.monotonic() + 30
+    while not note.exists():
+        assert time.monotonic() < until, "the app has not begun to train"
+        time.sleep(0.01)
     parent.kill()
     parent.wait()
     assert parent.stdout.read() == "", "what an app prints is not the node's output"

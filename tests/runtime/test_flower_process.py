@@ -63,6 +63,7 @@ def test_too_much_is_refused_before_it_is_allocated(lengths: list[int], sentence
     ours, theirs = socket.socketpair()
     with ours, theirs:
         ours.sendall(struct.pack("<I", flower_process.MAX_HEAD + 1))
+        ours.shutdown(socket.SHUT_WR)
         with pytest.raises(ValueError, match="over the limit"):
             flower_process.receive(theirs)
 

@@ -36,6 +36,10 @@ def train(msg, context):
             child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
             file.write(f"{child.pid}\n")
         time.sleep(600)
+    if do == "sleep":
+        with open(context.node_config["note"], "w") as file:
+            file.write("asleep")
+        time.sleep(600)
     if do == "two":
         return Message(RecordDict({"a": given, "b": ArrayRecord(dict(given))}), reply_to=msg)
     if do == "fewer":
