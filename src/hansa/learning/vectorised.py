@@ -19,7 +19,7 @@ from hansa.learning.batches import passes, steps
 from hansa.learning.local import Placed
 from hansa.learning.objective import loss, targets
 from hansa.learning.optimiser import Optimiser, Tensors
-from hansa.learning.stacked import Forward, stacked
+from hansa.learning.stacked import Stacked, stacked
 from hansa.learning.strategy import End, LocalTraining, Start, moments
 from hansa.model.architectures import Architecture, Objective, build, layout
 from hansa.model.state import Vector
@@ -50,7 +50,7 @@ def train_together(
     ProtocolError when these clients cannot be stacked (train them one by one), DataError and FormatError as for `local.train`.
     """
     device, size = table.features.device, layout(architecture).size
-    forward, names = _stackable(architecture, device)
+    model, names = _stackable(architecture, device)
     counts = np.array([steps(len(rows), local) for rows in places])
     # The longest first: those still at work are then always the head of the stack.
     order = np.argsort(-counts, kind="stable")
@@ -59,6 +59,8 @@ def train_together(
     weights = [_stack([starts[client].weights for client in order], span, shape, device) for span, shape in _spans(architecture)]
     optimiser = _Several(local, weights, [starts[client] for client in order], size)
     at, totals = torch.from_numpy(index).to(device), torch.zeros(len(starts), dtype=torch.float64, device=device)
+    rate = local.rate if local == LocalTraining(local.rate, local.batch, local.steps, local.epochs) and not optimiser.corrected else 0.0
+    rest = [place for place, name in enumerate(names) if not rate or name not in model.dense]
     live: list[torch.Tensor] = []
     for now, used in zip(at, lengths, strict=True):
         active, longest = int(np.count_nonzero(used)), int(used.max())
@@ -67,11 +69,19 @@ def train_together(
             live = [tensor.detach()[:active].requires_grad_() for tensor in weights]
         picked = now[:active, :longest].reshape(-1)
         rows = table.features.index_select(0, picked).view(active, longest, -1)
-        outcome = forward(dict(zip(names, live, strict=True)), rows)
+        outcome = model.forward(dict(zip(names, live, strict=True)), rows, rate)
         each = loss(objective, outcome.flatten(0, 1), wanted.index_select(0, picked), "none")
         # Each prediction's share of its client's mean goes into the gradient directly: fewer operations than means would be.
         shares = _shares(used[:active], longest, each)
-        optimiser.step(torch.autograd.grad(each, live, shares))
+        each.backward(shares)  # type: ignore[no-untyped-call]
+        gradients = [gradient for place in rest if (gradient := live[place].grad) is not None]
+        if rate and rest:
+            with torch.no_grad():
+                torch._foreach_add_([live[place] for place in rest], gradients, alpha=-rate)
+        elif not rate:
+            optimiser.step(gradients)
+        for tensor in live:
+            tensor.grad = None
         totals[:active] += (each.detach() * shares).view(active, -1).sum(1)
     ends, means = _ends(weights, optimiser, counts[order]), totals.cpu().numpy() / counts[order]
     if not np.isfinite(means).all():
@@ -81,7 +91,7 @@ def train_together(
 
 
 @lru_cache(maxsize=8)
-def _stackable(architecture: Architecture, device: torch.device) -> tuple[Forward, list[str]]:
+def _stackable(architecture: Architecture, device: torch.device) -> tuple[Stacked, list[str]]:
     module = build(architecture).to(device)
     names = [tensor.name for tensor in layout(architecture).tensors]
     if {name for name, parameter in module.named_parameters() if parameter.requires_grad} != set(names):
@@ -154,6 +164,7 @@ class _Several(Optimiser):
         correction = self._joined(corrections, weights) if corrections else None
         super().__init__(msgspec.structs.replace(local, clip=0.0), weights, Start(starts[0].weights, correction, carried))
         self._most, self._size, self._count = local.clip, size, len(starts)
+        self.corrected = bool(corrections)
         self._whole = [list(moment) for moment in self._moments]
 
     @staticmethod

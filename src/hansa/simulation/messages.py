@@ -110,6 +110,11 @@ class Answer(msgspec.Struct, frozen=True):
     cpu: float
 
 
+def _bytes(values: NDArray[np.generic]) -> bytes | memoryview:
+    """An array's memory, not copied."""
+    return np.ascontiguousarray(values).data.cast("B") if values.size else b""
+
+
 def _pack_kept(kept: dict[int, Kept]) -> tuple[_Shape, bytes]:
     if not kept:
         return _Shape(()), b""
@@ -128,14 +133,14 @@ def _unpack_kept(shape: _Shape, data: Buffer) -> dict[int, Kept]:
     return {client: (tuple(each[:parts]), tuple(each[parts:])) for client, each in zip(shape.clients, pieces, strict=True)}
 
 
-def pack_call(call: Call, folder: Path, within: str, places: Sequence[int]) -> tuple[bytes, list[bytes]]:
+def pack_call(call: Call, folder: Path, within: str, places: Sequence[int]) -> tuple[bytes, list[bytes | memoryview]]:
     """Header and buffers: the model, what sites are told, what these clients keep."""
     kept = {client: call.kept[client] for client in (int(call.clients[place]) for place in places) if client in call.kept}
     shape, rows = _pack_kept(kept)
     told = np.concatenate(call.told).tobytes() if call.told else b""
     clients, lengths = tuple(call.clients.tolist()), tuple(map(len, call.told))
     header = Header(str(folder) if folder != Path() else "", within, call.round, clients, tuple(places), lengths, shape)
-    return encode(header), [call.base.vector.tobytes(), told, rows]
+    return encode(header), [_bytes(call.base.vector), told, rows]
 
 
 def unpack_call(header: Header, shop: Shop, buffers: Sequence[Buffer]) -> Call:
@@ -149,7 +154,7 @@ def unpack_call(header: Header, shop: Shop, buffers: Sequence[Buffer]) -> Call:
     return Call(header.round, base, told, clients, _unpack_kept(header.kept, buffers[2]))
 
 
-def pack_outcome(outcome: Outcome, places: Sequence[int], cpu: float) -> tuple[bytes, list[bytes]]:
+def pack_outcome(outcome: Outcome, places: Sequence[int], cpu: float) -> tuple[bytes, list[bytes | memoryview]]:
     gathered, values = outcome.gathered.pack() if outcome.gathered.count else ([], np.empty((0, 0), np.int64))
     held = tuple(sorted(outcome.held))
     waits: dict[int, Kept] = {place: (vectors, ()) for place, vectors in outcome.waiting.items() if vectors}
@@ -159,7 +164,7 @@ def pack_outcome(outcome: Outcome, places: Sequence[int], cpu: float) -> tuple[b
         gathered, values.itemsize, held, tuple(outcome.steps[where].tolist()), tuple(outcome.losses[where].tolist()), shape, cpu
     )
     vectors = np.concatenate([outcome.held[place] for place in held]).tobytes() if held else b""
-    return encode(answer), [values.tobytes(), vectors, rows]
+    return encode(answer), [_bytes(values), vectors, rows]
 
 
 def merge(outcome: Outcome, places: Sequence[int], header: bytes, buffers: Sequence[Buffer]) -> None:

@@ -41,7 +41,7 @@ class Hand:
         shop = read_shop(folder, self._device)
         self._shop, self._ways = shop, {"sequential": Sequential(shop), "vectorised": Vectorised(shop)}
 
-    def part(self, header: bytes, buffers: Sequence[Buffer]) -> tuple[bytes, list[bytes]]:
+    def part(self, header: bytes, buffers: Sequence[Buffer]) -> tuple[bytes, list[bytes | memoryview]]:
         """Train some places of a cohort; an empty folder means the shop that is open."""
         begun = time.process_time()
         asked = decode(header, Header, limit=_MESSAGE)

@@ -43,7 +43,7 @@ class RayCluster:
         outcome = Outcome(self._shop, call)
         parts = shares(self._shop, call, len(self._actors))
         packed = [pack_call(call, Path(), self._within, part) for part in parts]
-        asked = [actor.part.remote(header, buffers) for actor, (header, buffers) in zip(self._actors, packed, strict=False)]
+        asked = [actor.part.remote(header, [*map(bytes, buffers)]) for actor, (header, buffers) in zip(self._actors, packed, strict=False)]
         try:
             answers = self._ray.get(asked)
         except self._ray.exceptions.RayError as error:
@@ -76,4 +76,5 @@ class _Actor:
     def part(self, header: bytes, buffers: list[Any]) -> tuple[bytes, list[bytes]]:
         if not isinstance(header, bytes):
             raise FormatError("a part of a round begins with its header")
-        return self._hand.part(header, buffers)
+        answer, values = self._hand.part(header, buffers)
+        return answer, [*map(bytes, values)]
