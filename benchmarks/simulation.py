@@ -107,7 +107,7 @@ def peer(which: str, name: str, folder: Path) -> float:
     found = child(PEERS / which / "bin" / "python", HERE / "simulation_peers" / f"{'flower' if which == 'flwr' else which}_peer.py",
                   folder, name, ROUNDS[name] // (2 if which == "flwr" and name != "big" else 1) + 2)  # fmt: skip
     if which == "flwr":
-        print(f"  Flower's start: {found['startup']:.0f} CPU seconds, not counted", file=sys.stderr)
+        print(f"  Flower's start and first round: {found['startup']:.0f} CPU seconds, not counted", file=sys.stderr)
     return statistics.median(a / b for a, b in zip(found["peer"], found["floor"], strict=True))
 
 
