@@ -57,7 +57,7 @@ TEXT = SHARED / "data" / "tiny_shakespeare" / "input.txt"
 REPEATS = 9
 
 MODEL = Transformer(context=64, width=128, heads=4, layers=2, tied=True)
-SITES, BATCH, STEPS, ROUNDS, COMMON, SEED = 4, 2, 15, 200, 50, 1
+SITES, BATCH, STEPS, ROUNDS, COMMON, SEED = 4, 2, 15, 300, 75, 1
 LOCAL = LocalTraining(rate=1e-3, batch=BATCH, steps=STEPS, optimiser="adamw", beta2=0.95, decay=0.1, clip=1.0)
 BOUND = 0.5
 """Largest coordinate of a compressed update; with error feedback they are some times a round's own change."""
@@ -72,15 +72,15 @@ class Arm(NamedTuple):
     compression: AnyCompression | None = None
 
 
-PARALLEL = Arm(2e-3)
-"""Of 1e-3, 2e-3 and 4e-3."""
+PARALLEL = Arm(3e-3)
+"""Of 1e-3, 2e-3, 3e-3 and 4e-3."""
 
-DILOCO = Arm(2e-3)
-"""Of 1e-3, 2e-3 and 3e-3, with the paper's outer rate and momentum."""
+DILOCO = Arm(1e-3)
+"""Of 1e-3, 1.5e-3, 2e-3 and 3e-3, with the paper's outer rate and momentum, which together move seven times a round's change."""
 
-SPARSE = Arm(2e-3, 4.0, 0.0, SparseLoco())
-"""Of the inner rates 2e-3 and 3e-3 with the outer 4, and 2e-3 with 3. Error feedback already looks back as momentum does, so there is none;
-what decays before it is sent, most of an AdamW update in runs of some hundred rounds, is made up for by the outer rate."""
+SPARSE = Arm(2e-3, 3.0, 0.0, SparseLoco())
+"""Of the inner rates 2e-3 and 3e-3 with the outer 4, and 1.5e-3 and 2e-3 with 3. Error feedback already looks back as momentum does, so there
+is none; what decays before it is sent, most of an AdamW update in runs of some hundred rounds, is made up for by the outer rate."""
 
 
 class Common(NamedTuple):
