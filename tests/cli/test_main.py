@@ -11,7 +11,7 @@ from tests.cli.conftest import Hansa
 def test_help_names_every_command_and_loads_nothing_heavy(hansa: Hansa) -> None:
     said = hansa("--help")
     assert said.code == 0
-    for word in ("up", "demo", "doctor", "node", "job", "model", "audit"):
+    for word in ("up", "demo", "doctor", "simulate", "robustness", "node", "job", "model", "audit"):
         assert f"  {word}" in said.out
     heavy = ("torch", "web3", "numpy", "aiohttp", "sklearn", "rich")
     program = f"import sys, hansa.cli.main; print([name for name in {heavy!r} if name in sys.modules])"
@@ -21,7 +21,7 @@ def test_help_names_every_command_and_loads_nothing_heavy(hansa: Hansa) -> None:
 def test_every_command_explains_itself(hansa: Hansa) -> None:
     for noun, verbs in {
         "node": ("new", "run", "register", "status"),
-        "job": ("post", "list", "show", "watch"),
+        "job": ("post", "tend", "list", "show", "watch"),
         "model": ("publish",),
     }.items():
         said = hansa(noun, "--help")
