@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from itertools import permutations
+from weakref import WeakSet
 
 import numpy as np
 import pytest
@@ -11,6 +12,8 @@ from hansa.core.errors import FormatError, ProtocolError
 from hansa.core.types import Address, Digest, Wei
 from hansa.model import codec
 from hansa.model.aggregate import Aggregate
+from hansa.model.update import Update
+from hansa.rounds import assemble
 from hansa.rounds.assemble import Standing, draft, outcome, read_update
 from hansa.rounds.credits import credits_root
 from hansa.rounds.manifest import Accepted
@@ -94,3 +97,32 @@ def test_a_weight_beyond_the_spec_is_refused() -> None:
     assert read_update(heavy, job(), Accepted(replace(accepted.statement, weight=500), b""), bytes(weighted)).weight == 500
     with pytest.raises(FormatError, match="weight is 500"):
         read_update(SPEC, job(), Accepted(replace(accepted.statement, weight=500), b""), bytes(weighted))
+
+
+class _Watched(Update):
+    """An update that can be counted while it is alive."""
+
+
+def test_the_mean_holds_few_updates_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    state, most, alive = job(), 0, WeakSet[Update]()
+
+    def spied(*arguments: object) -> Update:
+        nonlocal most
+        made = read_update(*arguments)  # type: ignore[arg-type]
+        watched = _Watched(made.layout, made.scales, made.values, made.weight)
+        alive.add(watched)
+        most = max(most, len(alive))
+        return watched
+
+    class Once(dict[bytes, bytes]):
+        """Blobs that are given away once: whoever wants to keep one has to."""
+
+        def __getitem__(self, digest: bytes) -> bytes:
+            return self.pop(digest)
+
+    made = [update(state, f"0x{number:040x}", number % 200) for number in range(100)]
+    accepted, blobs = [each for each, _ in made], {each.statement.update: blob for each, blob in made}
+    expected = outcome(SPEC, state, Standing(BASE), accepted, blobs, Address(C[0]))
+    monkeypatch.setattr(assemble, "read_update", spied)
+    assert outcome(SPEC, state, Standing(BASE), accepted, Once(blobs), Address(C[0])) == expected
+    assert 0 < most <= 16 and not alive

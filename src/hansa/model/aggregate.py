@@ -65,22 +65,26 @@ class Aggregate:
 
     @classmethod
     def of(cls, updates: Iterable[Update]) -> Aggregate:
-        """The sum of one round's updates, exact in every order; ProtocolError when there are none or they do not belong together."""
+        """The sum of one round's updates, exact in every order; ProtocolError when there are none or they do not belong together.
+
+        Updates that are made as they are asked for are let go again: at most `_TOGETHER` of them are held at a time.
+        """
         sums: NDArray[np.int64] | None = None
-        first: Update | None = None
+        form: tuple[Layout, Scales, int] | None = None
         weight, count, source = 0, 0, iter(updates)
         while together := list(islice(source, _TOGETHER)):
-            first = first or together[0]
+            form = form or (together[0].layout, together[0].scales, together[0].bits)
             for update in together:
-                if (update.layout, update.scales, update.bits) != (first.layout, first.scales, first.bits):
+                if (update.layout, update.scales, update.bits) != form:
                     raise ProtocolError("updates of different layouts, scales or widths cannot be summed; take those of one round")
                 if (weight + update.weight) * largest(update.bits) >= SUM_LIMIT:
                     raise ProtocolError(f"the sum of more than {count} updates can exceed 2^62; use fewer bits or smaller weights")
                 weight, count = weight + update.weight, count + 1
             sums = weighted_sum([update.values for update in together], [update.weight for update in together], sums)
-        if first is None or sums is None:
+            del together, update
+        if form is None or sums is None:
             raise ProtocolError("there is no update to sum; a round without any has no aggregate")
-        return cls(first.layout, first.scales, first.bits, sums, weight, count, bounded=True)
+        return cls(*form, sums, weight, count, bounded=True)
 
     def __add__(self, other: Aggregate) -> Aggregate:
         """The sum over both sets of updates; ProtocolError when they do not belong together."""

@@ -35,6 +35,8 @@ GRACE = 3600.0
 OPEN_HOUSE = 0
 """The number under which a client offers blobs before it has posted their job."""
 
+_AT_ONCE = 16
+"""Blobs that are brought to second holders at a time."""
 _PIN = "job"
 _INLINE = 64 << 10
 
@@ -79,6 +81,8 @@ class Blobs:
         # Promises are not journalled: after a restart they are asked for again, and those that matter stand in the manifests.
         self._held: dict[int, dict[bytes, Held]] = {}
         self._placing: dict[tuple[int, bytes], asyncio.Task[Held]] = {}
+        # More at a time would only wait for the holder's connections, with its patience running.
+        self._places = asyncio.Semaphore(_AT_ONCE)
         self._failing: set[Address] = set()
         self._pinned: set[BlobRef] = set()
 
@@ -141,10 +145,11 @@ class Blobs:
             reasons.append(f"{self._directory.name(holder)}: other bytes than asked for")
         raise BlobUnavailable(f"no holder serves {ref.digest.hex()[:16]} ({ref.size} bytes); asked {'; '.join(reasons) or 'nobody'}")
 
-    async def place(self, job: JobState, ref: BlobRef, data: bytes, candidates: Sequence[Address], *, open: bool) -> Held:
+    async def place(self, job: JobState, ref: BlobRef, data: bytes | None, candidates: Sequence[Address], *, open: bool) -> Held:
         """One other holder's signed promise for a blob (R17), brought to it unless it was before; BlobUnavailable when nobody takes it.
 
-        Whoever wants the same placed meanwhile shares the work.
+        Whoever wants the same placed meanwhile shares the work. Without `data` they are read from the store here when the blob's turn
+        comes, so that a round's updates do not lie in memory until a holder has taken them.
         """
         held = self._held.get(job.id, {}).get(ref.digest)
         if held is not None:
@@ -152,14 +157,18 @@ class Blobs:
         self.begin_placing(job, ref, data, candidates, open=open)
         return await asyncio.shield(self._placing[(job.id, ref.digest)])
 
-    def begin_placing(self, job: JobState, ref: BlobRef, data: bytes, candidates: Sequence[Address], *, open: bool) -> None:
+    def begin_placing(self, job: JobState, ref: BlobRef, data: bytes | None, candidates: Sequence[Address], *, open: bool) -> None:
         """Start what `place` will wait for, unless it is under way or done."""
         key = (job.id, ref.digest)
         if key not in self._placing and ref.digest not in self._held.get(job.id, {}):
             task = self._placing[key] = asyncio.create_task(self._place(job, ref, data, candidates, open))
             task.add_done_callback(lambda done: self._placed(key, done))
 
-    async def _place(self, job: JobState, ref: BlobRef, data: bytes, candidates: Sequence[Address], open: bool) -> Held:
+    async def _place(self, job: JobState, ref: BlobRef, data: bytes | None, candidates: Sequence[Address], open: bool) -> Held:
+        async with self._places:
+            return await self._bring_to_one(job, ref, await self.own(ref) if data is None else data, candidates, open)
+
+    async def _bring_to_one(self, job: JobState, ref: BlobRef, data: bytes, candidates: Sequence[Address], open: bool) -> Held:
         reasons = []
         for holder in self._living_first([each for each in candidates if each != self._account]):
             try:

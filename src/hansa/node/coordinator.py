@@ -15,6 +15,7 @@ from hansa.identity.statements import UpdateReceipt
 from hansa.node.blobs import name_of
 from hansa.node.hearing import Hearing
 from hansa.node.intake import check_update, reached, read_submission
+from hansa.node.lent import Lent
 from hansa.node.node import LAG, Parts, model_ref
 from hansa.node.records import Absent, Drafted, Guarded, Received, Took
 from hansa.rounds import duties, manifest
@@ -115,7 +116,7 @@ class CoordinatorNode(Hearing):
         """Journal an update with its blob, and bring it to a second holder at once: it must have one before the anchor (R17)."""
         ref = await self.blobs.put(data)
         await self.book.write(*self.blobs.guard(job.id, ref, self.until(job), open=False), Took(accepted))
-        self.blobs.begin_placing(job, ref, data, self._others(job), open=False)
+        self.blobs.begin_placing(job, ref, None, self._others(job), open=False)
         self._wake.set()
 
     def _others(self, job: JobState) -> list[Address]:
@@ -158,10 +159,10 @@ class CoordinatorNode(Hearing):
         self._sums[job.id] = ((job.round, job.attempt), frozenset(took))
         try:
             accepted = list(took.values())
-            blobs = {each.statement.update: await self.blobs.own(each.ref) for each in accepted}
             before = await self.standing(job, spec)
-            made = await asyncio.to_thread(self.result, spec, job, before, accepted, blobs)
-            anchor, guards = await self._publish(job, spec, accepted, blobs, made)
+            updates = Lent(self.blobs, [each.ref for each in accepted])
+            made = await asyncio.to_thread(self.result, spec, job, before, accepted, updates)
+            anchor, guards = await self._publish(job, spec, accepted, made)
             now = self.job(job.id)
             still = (now.phase, now.round, now.attempt, now.base, now.coordinator)
             if still != (Phase.OPEN, job.round, job.attempt, job.base, self.account):
@@ -174,9 +175,7 @@ class CoordinatorNode(Hearing):
         """What the round comes to; the one step in which a coordinator could lie (see `simulation.liar`)."""
         return outcome(spec, job, before, accepted, blobs, self.account)
 
-    async def _publish(
-        self, job: JobState, spec: JobSpec, accepted: Sequence[Accepted], blobs: Mapping[bytes, bytes], made: Outcome
-    ) -> tuple[Anchor, list[Guarded]]:
+    async def _publish(self, job: JobState, spec: JobSpec, accepted: Sequence[Accepted], made: Outcome) -> tuple[Anchor, list[Guarded]]:
         """The anchor, every blob of which is on two disks, and what lets others read those that are new here."""
         until, others, guards = self.until(job), self._others(job), list[Guarded]()
 
@@ -188,7 +187,7 @@ class CoordinatorNode(Hearing):
             return ref, held
 
         async def promised(each: Accepted) -> Held:
-            return await self.blobs.place(job, each.ref, blobs[each.statement.update], others, open=False)
+            return await self.blobs.place(job, each.ref, None, others, open=False)
 
         new = [(made.aggregate, False), (made.model, True), *([(made.server, True)] if made.server else [])]
         settled, updates = await asyncio.gather(

@@ -19,8 +19,8 @@ from hansa.rounds.staleness import check
 from hansa.storage import unixfs
 from hansa.transport.limits import Limits
 
-LIMITS = Limits(bodies={kind: MAX_UPLOAD + (64 << 10) for kind in ("update", "leave", "hold")})
-"""What others may send to a node."""
+LIMITS = Limits(bodies={kind: MAX_UPLOAD + (64 << 10) for kind in ("update", "leave", "hold")}, connections=2048)
+"""What others may send to a node. A job has up to 1,024 trainers, whose connections last from one request to the next."""
 
 _INLINE = 64 << 10
 

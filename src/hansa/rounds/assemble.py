@@ -62,10 +62,13 @@ def read_update(spec: JobSpec, job: JobState, accepted: Accepted, data: bytes | 
 def outcome(
     spec: JobSpec, job: JobState, before: Standing, accepted: Sequence[Accepted], blobs: Mapping[bytes, bytes], coordinator: Address
 ) -> Outcome:
-    """Combine, step and pay one round; the order of `accepted` does not matter. FormatError when `before.server` is not the strategy's."""
+    """Combine, step and pay one round; the order of `accepted` does not matter. FormatError when `before.server` is not the strategy's.
+
+    A blob is asked for when it is read, one after another and each once, so a mapping that gets them then holds few at a time.
+    """
     check_range(max(len(accepted), 1), UNIT if spec.asynchronous else spec.max_weight, spec.bits)
     accepted = sorted(accepted, key=lambda each: each.statement.trainer)
-    updates = [read_update(spec, job, each, blobs[each.statement.update], before.used) for each in accepted]
+    updates = (read_update(spec, job, each, blobs[each.statement.update], before.used) for each in accepted)
     # The draw of a rule follows from the updates themselves: nobody knows it while there is still one to be made (R8).
     aggregate, left_out = spec.pipeline.combine(updates, drawn(updates_root(each.statement for each in accepted)))
     model, server = step(spec, before, aggregate, job.round)

@@ -6,7 +6,7 @@ fewer bytes and may sum them in another domain (`summed`). Everything here is a 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -95,13 +95,15 @@ class Pipeline:
         summed = self.summed
         return Update(summed.layout, summed.scales, values, weight)
 
-    def combine(self, updates: Sequence[Update], seed: int) -> tuple[Aggregate, tuple[int, ...]]:
+    def combine(self, updates: Iterable[Update], seed: int) -> tuple[Aggregate, tuple[int, ...]]:
         """The exact sum, or what the rule makes of the updates in their order, with the places of those that it left out.
 
-        ProtocolError when there are too few, or when a rule is to combine updates that do not count the same.
+        The sum takes updates as they come and holds few of them; a rule compares them and holds them all. ProtocolError when there are
+        too few, or when a rule is to combine updates that do not count the same.
         """
         if self.rule is None:
             return Aggregate.of(updates), ()
+        updates = list(updates)
         if any(update.weight != 1 for update in updates):
             raise ProtocolError("a robust rule counts every update once; the job's max_weight must be 1")
         self.rule.check(len(updates))

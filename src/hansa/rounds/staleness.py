@@ -48,8 +48,9 @@ def used_by(pages: Iterable[Manifest]) -> Used:
 def takeable(job: JobState, updates: Mapping[tuple[int, bytes], Mapping[str, Accepted]], staleness: int, used: Used) -> dict[str, Accepted]:
     """Of each trainer the newest update that the current round takes; `updates` by (round, base) and trainer."""
     found: dict[str, Accepted] = {}
+    trainers = frozenset(job.trainers)
     for at in window(job, staleness).items():
         for trainer, accepted in updates.get(at, {}).items():
-            if (trainer, at[0]) not in used and trainer in job.trainers:
+            if (trainer, at[0]) not in used and trainer in trainers:
                 found[trainer] = accepted
     return found
