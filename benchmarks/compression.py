@@ -79,8 +79,8 @@ DILOCO = Arm(1e-3)
 """Of 1e-3, 1.5e-3, 2e-3 and 3e-3, with the paper's outer rate and momentum, which together move seven times a round's change."""
 
 SPARSE = Arm(2e-3, 3.0, 0.0, SparseLoco())
-"""Of the inner rates 2e-3 and 3e-3 with the outer 4, and 1.5e-3 and 2e-3 with 3. Error feedback already looks back as momentum does, so there
-is none; what decays before it is sent, most of an AdamW update in runs of some hundred rounds, is made up for by the outer rate."""
+"""Of the inner rates 2e-3 and 3e-3 with the outer 4, and 1.5e-3 and 2e-3 with 3. Error feedback already looks back as momentum does, so
+there is none; what decays before it is sent, most of an AdamW update in runs of some hundred rounds, the outer rate makes up for."""
 
 
 class Common(NamedTuple):
