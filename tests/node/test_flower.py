@@ -31,7 +31,7 @@ from hansa.learning.strategies.fednova import FedNova
 from hansa.learning.strategies.fedprox import FedProx
 from hansa.learning.strategies.scaffold import Scaffold
 from hansa.learning.strategy import LocalTraining, Vectors
-from hansa.model.architectures import Linear, Mlp, Trees, layout
+from hansa.model.architectures import Linear, Lora, Mlp, Trees, layout
 from hansa.model.state import ModelState, Vector
 from hansa.node.compose import make_trainer
 from hansa.node.config import ChainConfig, DataConfig, FlowerConfig, KeyConfig, NodeConfig, load_node
@@ -301,6 +301,9 @@ def test_a_site_whose_names_are_not_the_jobs_stays_out_and_the_job_goes_on(hall:
             await site.check_eligible(world.state(job), spec)
         with pytest.raises(DataError, match="a part at the sites"):
             await site.check_eligible(world.state(job), replace(spec, strategy=DiLoCo(LOCAL)))
+        adapter = Lora(Linear(FEATURES, 1), spec.genesis, rank=1, alpha=1.0)
+        with pytest.raises(DataError, match="an adapter of a frozen model"):
+            await site.check_eligible(world.state(job), replace(spec, architecture=adapter))
         await world.step_until(lambda: len(world.state(job).final) == 1, "the round is final")
         assert site.account not in world.state(job).trainers
 

@@ -18,6 +18,7 @@ from hansa.core.types import Address, Digest
 from hansa.learning.examples import Examples
 from hansa.learning.schema import Schema
 from hansa.learning.strategy import Declared, Strategy, Vectors, derive_seed
+from hansa.model.architectures import Lora
 from hansa.model.layout import Layout, Tensor
 from hansa.model.state import ModelState, Vector, checked
 from hansa.node.config import FlowerConfig, Scalar
@@ -149,9 +150,11 @@ class FlowerTrainer(TrainerNode):
         self._flower, self._count = flower, len(rows)
 
     async def check_eligible(self, job: JobState, spec: JobSpec) -> None:
-        """Besides the columns, the strategy must be plain and the names must be those of the job's tensors."""
+        """Besides the columns, the strategy must be plain, the model whole, and the names those of the job's tensors."""
         await super().check_eligible(job, spec)
         check_strategy(spec.strategy)
+        if isinstance(spec.architecture, Lora):
+            raise DataError("the job trains an adapter of a frozen model, which a Flower app is not given; the job is left alone")
         Names(spec.layout, self._flower.names)
 
     async def change(
