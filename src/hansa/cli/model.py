@@ -1,4 +1,4 @@
-"""`hansa model`: list, show and publish models."""
+"""`hansa model`: list, show, publish and save models."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import typer
 from hansa.cli import show
 from hansa.cli.options import As, Home, Json, node_folder
 
-app = typer.Typer(help="List, show and publish models.", no_args_is_help=True)
+app = typer.Typer(help="List, show, publish and save models.", no_args_is_help=True)
 
 
 @app.command()
@@ -36,6 +36,37 @@ async def _publish(job: int, home: Path, title: str, name: str, json: bool) -> N
         show.as_json(record)
     else:
         print(f"model {number} '{record.title}': " + ", ".join(f"version {each.artifact} is {each.status}" for each in record.versions))
+
+
+@app.command()
+def save(
+    job: Annotated[int, typer.Argument(help="The finished job whose model is saved.")],
+    file: Annotated[Path, typer.Argument(help="The file to write, in safetensors form; none may be there yet.")],
+    home: Home,
+    as_: As = "client",
+    json: Json = False,
+) -> None:
+    """Write a finished job's model to a file. An adapter is merged into the model that it was trained for."""
+    show.run(_save(job, file, home, as_, json))
+
+
+async def _save(job: int, file: Path, home: Path, name: str, json: bool) -> None:
+    from hansa.core.errors import ConfigError
+    from hansa.model import codec
+    from hansa.node.home import CONFIG
+    from hansa.sdk import open_client
+
+    async with open_client(node_folder(home, name) / CONFIG) as client:
+        data = codec.encode(await client.take(job))
+    try:
+        with file.open("xb") as opened:
+            opened.write(data)
+    except FileExistsError:
+        raise ConfigError(f"{file} is there already; name another file, or move that one away") from None
+    if json:
+        show.as_json({"job": job, "file": str(file), "bytes": len(data)})
+    else:
+        print(f"the model of job {job} is in {file} ({len(data)} bytes)")
 
 
 @app.command("list")

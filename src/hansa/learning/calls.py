@@ -47,7 +47,7 @@ class LoadCall(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class TrainCall(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Kind `train`: a site's part in a round; answers Trained, with what is sent and what the site keeps as buffers, or NeedRows.
+    """Kind `train`: a site's part in a round; answers Trained, with what is sent and what it keeps as buffers, NeedRows or NeedFrozen.
 
     Buffers: base vector, the frozen model's vector if `frozen` (an adapter's alone), then as many vectors as `told` and `kept` have lengths
     (in values), then rows if `attached`. `width` is the device's class under partial widths.
@@ -70,7 +70,7 @@ class TrainCall(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class EvaluateCall(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Kind `evaluate`; buffers vector[, frozen model's vector][, features, labels]; answers Evaluated, or NeedRows."""
+    """Kind `evaluate`; buffers vector[, frozen model's vector][, features, labels]; answers Evaluated, NeedRows or NeedFrozen."""
 
     architecture: Architecture
     objective: Objective
@@ -81,6 +81,12 @@ class EvaluateCall(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 class NeedRows(msgspec.Struct, frozen=True, tag="need-rows"):
     """This worker does not have the rows: attach them."""
+
+    name: str
+
+
+class NeedFrozen(msgspec.Struct, frozen=True, tag="need-frozen"):
+    """This worker does not have the model that the adapter adapts, by its blob's digest in hexadecimal: send it too."""
 
     name: str
 
@@ -100,7 +106,7 @@ class Evaluated(msgspec.Struct, frozen=True, tag="evaluated"):
     evaluation: Evaluation
 
 
-Answer = Loaded | Trained | Evaluated | NeedRows
+Answer = Loaded | Trained | Evaluated | NeedRows | NeedFrozen
 
 
 def read_answer(header: bytes) -> Answer:

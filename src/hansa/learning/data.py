@@ -1,4 +1,4 @@
-"""A site's own table, read from CSV, Parquet or NPZ by its declared schema; every fault of the data gets one sentence."""
+"""A site's own table or text, read from CSV, Parquet, NPZ or plain bytes by its declared schema; every fault gets one sentence."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from hansa.core.errors import DataError
 from hansa.learning.examples import Examples
-from hansa.learning.schema import Categorical, Numeric, Schema, word
+from hansa.learning.schema import Categorical, Numeric, Schema, Tokens, word
+from hansa.learning.text import windows
 
 Column = NDArray[Any]
 """Values of one column: numbers, or text as objects; shape (n,) in tables, (n, ...) in NPZ files."""
@@ -21,12 +22,14 @@ Places = NDArray[np.intp]
 
 
 def read(path: Path, schema: Schema) -> Examples:
-    """The rows of a .csv, .parquet or .npz file (other endings are read as CSV) in the schema's coding.
+    """The rows of a .csv, .parquet or .npz file (other endings are read as CSV), or the windows of a text, in the schema's coding.
 
     DataError, naming column and row (from 1, without the header), when the file cannot be read, lacks a column, holds another type, an
     absent or non-finite value, an undeclared category, no row, or one class only.
     """
     try:
+        if schema.text is not None:
+            return windows(_bytes(path), schema.text.context, schema.text.stride or None)
         match path.suffix:
             case ".npz":
                 table = _npz(path, schema)
@@ -44,9 +47,16 @@ def read(path: Path, schema: Schema) -> Examples:
     start = 0
     for column in schema.features:
         block = features[:, start : start + column.width]
-        block[...] = _numeric(table, column, places) if isinstance(column, Numeric) else _one_hot(table, column, places)
+        block[...] = _one_hot(table, column, places) if isinstance(column, Categorical) else _numeric(table, column, places)
         start += column.width
     return Examples(features, _labels(path, table, schema, places))
+
+
+def _bytes(path: Path) -> bytes:
+    """DataError for a file that cannot be a text's: a table under a text's schema would be read as nonsense."""
+    if path.suffix in (".csv", ".npz", ".parquet"):
+        raise DataError(f"{path.name} is a table, but the schema declares a text; name a text file such as one in .txt")
+    return path.read_bytes()
 
 
 def _lacking(path: Path, schema: Schema, found: list[str]) -> None:
@@ -135,7 +145,7 @@ def _floats(name: str, column: Column, places: Places) -> NDArray[np.float32]:
     return values
 
 
-def _numeric(table: dict[str, Column], column: Numeric, places: Places) -> NDArray[np.float32]:
+def _numeric(table: dict[str, Column], column: Numeric | Tokens, places: Places) -> NDArray[np.float32]:
     values = _floats(column.name, table[column.name], places)
     if values[0].size != column.width:
         raise DataError(f"column {column.name} has {values[0].size} values a row, but the schema declares {column.width}")

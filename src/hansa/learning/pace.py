@@ -54,6 +54,13 @@ def paced(local: LocalTraining, pace: Pace, rows: int, speed: float) -> LocalTra
     return _with(local, min(batch, budget // steps), steps)
 
 
+def least(local: LocalTraining, pace: Pace, rows: int) -> LocalTraining:
+    """The smallest training that the pace allows a site with `rows` rows: what a device is first measured by."""
+    batch = min(local.batch, rows)
+    asked = local.steps or local.epochs * math.ceil(rows / batch)
+    return _with(local, min(pace.batch, batch), min(pace.steps, asked))
+
+
 def _with(local: LocalTraining, batch: int, steps: int) -> LocalTraining:
     """The same training over such batches, and as many steps if not zero."""
     changed = replace(local, batch=batch, rate=local.rate * batch / local.batch)

@@ -3,7 +3,8 @@
 A call's header is the JSON of a struct of `calls`. Its buffers are the model's vector (float32), then what the struct announces, and, when
 `attached`, features (float32, n * k) and labels (int64 or float32, n), all little-endian. Attached rows are kept under their name, so that
 later calls need not send them. A worker that does not have them, being new or another one of the pool, answers `NeedRows`: repeat the call
-with the rows attached. What a site keeps between its rounds goes in and out with each call: no worker remembers it.
+with the rows attached. The frozen model of an adapter is kept in the same way, under the digest that the adapter names: `NeedFrozen`.
+What a site keeps between its rounds goes in and out with each call: no worker remembers it.
 """
 
 from __future__ import annotations
@@ -16,9 +17,9 @@ import torch
 
 from hansa.core.encoding import decode, encode
 from hansa.core.errors import FormatError
-from hansa.learning.calls import EvaluateCall, Evaluated, LoadCall, Loaded, NeedRows, Rows, TrainCall, Trained
+from hansa.learning.calls import EvaluateCall, Evaluated, LoadCall, Loaded, NeedFrozen, NeedRows, Rows, TrainCall, Trained
 from hansa.learning.examples import Examples
-from hansa.learning.local import Placed, evaluate, make_deterministic, open_device, place, train
+from hansa.learning.local import Placed, built, evaluate, make_deterministic, open_device, place, train
 from hansa.learning.site import contribute
 from hansa.learning.strategy import LocalTraining, Start
 from hansa.model.architectures import Architecture, Linear, Lora, Objective, initial, layout
@@ -58,8 +59,8 @@ class _Worker:
         lengths = (*call.told, *call.kept)
         first = 1 + call.frozen
         rows = self._rows(call, buffers[first + len(lengths) :])
-        if rows is None:
-            return encode(NeedRows(call.rows.name)), []
+        if isinstance(rows, NeedRows | NeedFrozen):
+            return encode(rows), []
         base, frozen = _states(call, buffers)
         if len(buffers) < first + len(lengths):
             raise FormatError(f"{len(lengths)} vectors were announced beside the model, but {len(buffers) - first} buffers came")
@@ -75,17 +76,22 @@ class _Worker:
     def evaluate(self, header: bytes, buffers: list[memoryview]) -> Reply:
         call = decode(header, EvaluateCall)
         rows = self._rows(call, buffers[1 + call.frozen :])
-        if rows is None:
-            return encode(NeedRows(call.rows.name)), []
+        if isinstance(rows, NeedRows | NeedFrozen):
+            return encode(rows), []
         state, frozen = _states(call, buffers)
         return encode(Evaluated(evaluate(call.architecture, call.objective, state, rows, frozen=frozen))), []
 
-    def _rows(self, call: TrainCall | EvaluateCall, attached: list[memoryview]) -> Placed | None:
+    def _rows(self, call: TrainCall | EvaluateCall, attached: list[memoryview]) -> Placed | NeedRows | NeedFrozen:
+        """The call's rows, or what this worker lacks."""
         if call.attached:
             self._keep(call.rows, attached)
-        if call.rows in self._sets:
-            self._sets.move_to_end(call.rows)
-        return self._sets.get(call.rows)
+        architecture = call.architecture
+        if isinstance(architecture, Lora) and not call.frozen and not built(architecture, self._device):
+            return NeedFrozen(architecture.weights.digest.hex())
+        if call.rows not in self._sets:
+            return NeedRows(call.rows.name)
+        self._sets.move_to_end(call.rows)
+        return self._sets[call.rows]
 
     def _keep(self, rows: Rows, buffers: list[memoryview]) -> None:
         if len(buffers) != 2:

@@ -11,20 +11,22 @@ import msgspec
 import numpy as np
 
 from hansa.chain.bindings import structs
-from hansa.core.errors import ConfigError
+from hansa.core.errors import ConfigError, FormatError
 from hansa.core.types import BlobRef, Digest
 from hansa.learning import data, shards
 from hansa.learning.compression.choice import AnyCompression
 from hansa.learning.examples import Examples, split
-from hansa.learning.normalisation import Normalisation
+from hansa.learning.normalisation import standardised
+from hansa.learning.pace import Pace
 from hansa.learning.robust import AnyRule
 from hansa.learning.schema import Schema
 from hansa.learning.strategies import AnyStrategy
 from hansa.learning.topology.declaration import Star, Topology
 from hansa.model import codec
-from hansa.model.architectures import Architecture, Objective, initial, inputs
-from hansa.rounds.fitting import check_seats
+from hansa.model.architectures import Architecture, Cnn, Linear, Lora, Mlp, Objective, Transformer, Trees, initial, inputs, layout
+from hansa.rounds.fitting import check_seats, check_time
 from hansa.rounds.spec import PPM, Acceptance, JobSpec
+from hansa.storage import unixfs
 
 DECIMALS = 18
 
@@ -63,6 +65,16 @@ class Times(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     deadline: int | datetime.datetime
 
 
+class Adapter(msgspec.Struct, frozen=True, tag="lora", forbid_unknown_fields=True):
+    """As `model.architectures.Lora`, but `weights` is the path of the frozen model, as `hansa model save` writes it."""
+
+    base: Linear | Mlp | Cnn | Transformer
+    weights: str
+    rank: int
+    alpha: float
+    targets: tuple[str, ...] = ()
+
+
 class Order(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One job. `budget` is in tokens, split evenly over `milestones`; paths are relative to the order's file."""
 
@@ -72,7 +84,7 @@ class Order(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     seats: Seats
     times: Times
     data_schema: Schema = msgspec.field(name="schema")
-    architecture: Architecture
+    architecture: Linear | Mlp | Cnn | Transformer | Trees | Adapter
     objective: Objective
     strategy: AnyStrategy
     held: Held
@@ -85,6 +97,7 @@ class Order(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     compression: AnyCompression | None = None
     rule: AnyRule | None = None
     topology: Topology = Star()
+    pace: Pace | None = None
     coordinator_bps: int = 500
     verifier_bps: int = 1_000
 
@@ -99,13 +112,16 @@ class Order(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 @dataclass(frozen=True)
 class Prepared:
-    """The blobs of an order: the model it starts from, the public rows, one sealed shard a milestone; and the baseline in ppm."""
+    """The blobs of an order: the model it starts from, the public rows, one sealed shard a milestone, what an adapter adapts (else empty);
+    the architecture, which names that by its digest; and the baseline in ppm."""
 
+    architecture: Architecture
     genesis: bytes
     progress: bytes
     sealed: tuple[bytes, ...]
     baseline: int
     against: str
+    adapted: bytes = b""
 
 
 class Parent(msgspec.Struct, frozen=True):
@@ -129,22 +145,45 @@ def amount(text: str) -> int:
 
 
 def prepare(order: Order, folder: Path) -> Prepared:
-    """Read the client's rows and make the blobs; DataError when the rows do not fit the schema or are too few to divide."""
+    """Read the client's rows and the model that an adapter adapts, and make the blobs.
+
+    DataError when the rows do not fit the schema or are too few to divide, FormatError when the adapter's model is not of its base.
+    """
     rows = data.read(folder / order.held.path, order.data_schema)
-    if inputs(order.architecture) != order.data_schema.width:
-        raise ConfigError(
-            f"the architecture takes {inputs(order.architecture)} inputs, but the schema's columns make {order.data_schema.width}"
-        )
-    rows = Normalisation.fit(rows).apply(rows)
+    architecture, adapted = _architecture(order, folder)
+    if inputs(architecture) != order.data_schema.width:
+        raise ConfigError(f"the architecture takes {inputs(architecture)} inputs, but the schema's columns make {order.data_schema.width}")
+    rows = standardised(rows, order.data_schema)
     progress, rest = split(rows, order.held.progress, order.seed % (1 << 32))
     baseline, against = _baseline(order, rows)
     return Prepared(
-        genesis=codec.encode(initial(order.architecture, order.seed)),
+        architecture=architecture,
+        genesis=codec.encode(initial(architecture, order.seed)),
         progress=shards.write(progress),
         sealed=tuple(shards.write(shard) for shard in _shards(rest, order.milestones, order.seed)),
         baseline=baseline,
         against=against,
+        adapted=adapted,
     )
+
+
+def _architecture(order: Order, folder: Path) -> tuple[Architecture, bytes]:
+    """The declared architecture, an adapter's with the digest of the model in its file, and that model's bytes."""
+    declared = order.architecture
+    if not isinstance(declared, Adapter):
+        return declared, b""
+    path, like = folder / declared.weights, layout(declared.base)
+    try:
+        # One byte more than a right one has, so that a wrong one is seen without being read to its end.
+        with path.open("rb") as file:
+            found = file.read(codec.size(like) + 1)
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read ({error.strerror}); the order names it as the model that its adapter adapts") from error
+    try:
+        codec.decode(found, like)
+    except FormatError as error:
+        raise FormatError(f"{path.name} does not hold the model that the adapter's base declares: {error}") from error
+    return Lora(declared.base, unixfs.root(found), declared.rank, declared.alpha, declared.targets), found
 
 
 def descend(prepared: Prepared, parent: Parent) -> Prepared:
@@ -162,22 +201,25 @@ def _shards(rows: Examples, count: int, seed: int) -> list[Examples]:
 
 
 def _baseline(order: Order, rows: Examples) -> tuple[int, str]:
-    if rows.labels.dtype != np.int64:
+    text = order.data_schema.text is not None
+    if not text and rows.labels.dtype != np.int64:
         raise ConfigError("a job is accepted by its share of right answers; its label needs classes")
     if order.held.baseline is not None:
         return round(order.held.baseline * PPM), "the order's own baseline"
-    return PPM * int(np.bincount(rows.labels).max()) // len(rows), "always the commonest class"
+    counts = np.bincount(rows.features[:, 1:].astype(np.int64).reshape(-1) if text else rows.labels)
+    return PPM * int(counts.max()) // int(counts.sum()), f"always the commonest {'token' if text else 'class'}"
 
 
 def specification(order: Order, prepared: Prepared, genesis: BlobRef, progress: BlobRef) -> JobSpec:
     """What the ledger names by its digest; FormatError or ProtocolError when the parts of the order do not fit together."""
     check_seats(order.strategy, order.rule, order.seats.quorum, order.seats.trainers)
+    check_time(order.strategy, order.pace, order.rounds, order.times.patience)
     acceptance = Acceptance("accuracy", prepared.baseline, round(order.held.margin * PPM), prepared.against)
     return JobSpec(
-        title=order.title, data=order.data_schema, architecture=order.architecture, objective=order.objective,
+        title=order.title, data=order.data_schema, architecture=prepared.architecture, objective=order.objective,
         strategy=order.strategy, seed=order.seed, genesis=genesis, progress=progress, acceptance=acceptance, bound=order.bound,
         bits=order.bits, max_weight=order.max_weight, clip=order.clip, compression=order.compression, rule=order.rule,
-        topology=order.topology,
+        topology=order.topology, pace=order.pace,
     )  # fmt: skip
 
 

@@ -43,6 +43,11 @@ def encode(state: ModelState) -> bytes:
     return b"".join([_PREFIX.pack(len(header)), header, state.vector.astype("<f4", copy=False).data])
 
 
+def size(layout: Layout) -> int:
+    """How many bytes a state of the layout has."""
+    return _PREFIX.size + len(_header(layout)) + 4 * layout.size
+
+
 def decode(data: bytes | memoryview, layout: Layout) -> ModelState:
     """The state of `layout` that these bytes hold, without copying them; FormatError when they are not exactly its canonical form."""
     header = _header(layout)

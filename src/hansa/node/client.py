@@ -8,7 +8,6 @@ from hansa.core.errors import HansaError, ProtocolError
 from hansa.core.types import Address, BlobRef
 from hansa.learning.metrics import Evaluation
 from hansa.market.acceptance import Sealed
-from hansa.node.measure import measure
 from hansa.node.node import Node, Parts
 from hansa.rounds import duties
 from hansa.rounds.client import client_duties
@@ -64,4 +63,4 @@ class ClientNode(Node):
         spec, _ = await self.spec(job)
         state = await self.model(job, spec, number + 1)
         progress = await self.blobs.get(spec.progress, self.holders(job))
-        return await measure(self.parts.workers, spec, state, progress)
+        return await self.measure(job, spec, state, progress)

@@ -111,7 +111,9 @@ def make_trainer(config: NodeConfig, home: Path, parts: Parts) -> TrainerNode:
     (scores, digest), disclose = table.read(), section.disclose_rows
     if config.flower is not None:
         return FlowerTrainer(parts, section.data_schema, scores, digest, disclose_rows=disclose, flower=with_defaults(config.flower, home))
-    return TrainerNode(parts, section.data_schema, scores, digest, disclose_rows=disclose, reread=table.reread)
+    return TrainerNode(
+        parts, section.data_schema, scores, digest, disclose_rows=disclose, reread=table.reread, share=config.share
+    )  # fmt: skip
 
 
 def announce(url: str) -> None:

@@ -37,7 +37,7 @@ class ListenConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class DataConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The site's own rows: a CSV, NPZ or Parquet file, its schema, and the file with the 32-byte salt of its digest (R17).
+    """The site's own rows: a CSV, NPZ, Parquet or text file, its schema, and the file with the 32-byte salt of its digest (R17).
 
     `disclose_rows` lets the number of rows be the weight of the site's updates where a job allows weights; without it the weight is 1 (R9).
     """
@@ -69,6 +69,7 @@ class FlowerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class NodeConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One node. Relative paths are relative to the file's folder, where the node's state lives too.
 
+    `share`: the part of a model's width, above 0 and at most 1, that the device trains in jobs of partial widths.
     `auto_enrol`: take a seat in every job that fits; a `standby` coordinator does so only behind another one.
     """
 
@@ -78,6 +79,7 @@ class NodeConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     key: KeyConfig
     listen: ListenConfig = ListenConfig()
     device: str = "cpu"
+    share: float = 1.0
     data: DataConfig | None = None
     flower: FlowerConfig | None = None
     auto_enrol: bool = True
@@ -89,6 +91,8 @@ def load_node(path: Path) -> NodeConfig:
     loaded = load(path, NodeConfig)
     if loaded.role == "trainer" and loaded.data is None:
         raise ConfigError(f"{path}: a trainer needs a [data] table that names its file and schema")
+    if not 0 < loaded.share <= 1:
+        raise ConfigError(f"{path}: share is {loaded.share}; a device trains a part of a model's width above 0 and at most 1")
     if loaded.flower is not None:
         _check_flower(path, loaded.role, loaded.flower)
     if not loaded.chain.endpoints:

@@ -17,14 +17,17 @@ from hansa.core.errors import FormatError, HansaError, LedgerError, ProtocolErro
 from hansa.core.ports import Beacon, BlobStore, Call, Handler, Journal, Ledger, RangeHandler, Receipt, Signer, Transport
 from hansa.core.types import Address, BlobRef, Role
 from hansa.identity.typed import Domain
+from hansa.learning.metrics import Evaluation
 from hansa.market.claims import claim_calls
 from hansa.market.posting import Posting
 from hansa.model import codec, vectors
 from hansa.model.state import ModelState
+from hansa.node.beginning import check_size, frozen_model, keep_frozen, keep_public
 from hansa.node.blobs import IN_MEMORY, MAX_UPLOAD, Blobs
 from hansa.node.book import Book
 from hansa.node.executor import Executor
 from hansa.node.follower import Follower
+from hansa.node.measure import measure
 from hansa.node.obligations import Enrol, Expose, Tick, exposure, exposures, ticks
 from hansa.node.recent import Recent
 from hansa.node.records import Claimed, Forgotten, Leaving
@@ -196,9 +199,6 @@ class Node:
         due = [*self.owed(job), *exposures(job, self.account, self.book, self.now())]
         if self._may_enrol(job):
             due.append(Enrol(job.id))
-        if self.account in (*job.joined, *job.left):
-            # No part of what is open is theirs to do any more, or yet: their stake and their money are theirs all the same.
-            due += parting(job, self.account, frozenset(self.book.claimed.get(job.id, ())))
         if self._max_gap is not None:
             last = max(self.follower.moved, self._ticked)
             due += ticks(job, self.account, last, self._max_gap, self.parts.clock.now())
@@ -268,12 +268,10 @@ class Node:
             return
         spec, _ = await self.spec(job)
         await self.check_eligible(job, spec)
+        holders, until = self.holders(job), self.until(job)
+        await keep_frozen(self.blobs, job.id, spec, holders, until)
         if self.role is not Role.TRAINER:
-            # The client may go away after this: who coordinates or verifies holds what the job starts from (R17).
-            for ref in (spec.genesis, spec.progress):
-                if ref.size > MAX_UPLOAD:
-                    raise FormatError(f"job {job.id} starts from a blob of {ref.size} bytes; at most {MAX_UPLOAD} are taken")
-                await self.blobs.keep(job.id, await self.blobs.get(ref, self.holders(job)), self.until(job), open=True)
+            await keep_public(self.blobs, job.id, spec, holders, until)
         commitment = self.parts.beacon.commitment(job.id, self.account) if self.role is Role.VERIFIER else bytes(32)
         await self.send(self.parts.contracts.cohort.enrol(job.id, int(self.role), commitment), duty)
 
@@ -310,7 +308,7 @@ class Node:
     async def _allowance(self, job: JobState) -> int:
         """Bytes that one party may place here: two attempts at every round, and the blobs of the job itself."""
         spec, _ = await self.spec(job)
-        values = 16 * spec.layout.size  # aggregate, model and what is around them
+        values = 8 * spec.pipeline.summed.layout.size + 24 * spec.layout.size  # aggregate, model, the server's state
         a_round = job.terms.max_trainers * (spec.update_format(job).limit + _PAGE) + values + _PAGE
         return 2 * job.terms.rounds * a_round + (job.terms.milestones + 2) * MAX_UPLOAD
 
@@ -323,9 +321,14 @@ class Node:
         ref = model_ref(job, spec, number)
         found = self._models.get(ref.digest)
         if found is None:
+            check_size("the model", ref, spec.layout)
             found = codec.decode(await self.blobs.get(ref, self.holders(job)), spec.layout)
             self._models.put(ref.digest, found)
         return found
+
+    async def measure(self, job: JobState, spec: JobSpec, state: ModelState, shard: bytes) -> Evaluation:
+        """As `measure.measure`, for a model of this job."""
+        return await measure(self.parts.workers, spec, state, shard, lambda: frozen_model(self.blobs, spec, self.holders(job)))
 
     async def standing(self, job: JobState, spec: JobSpec) -> Standing:
         """What the job's current round starts from."""

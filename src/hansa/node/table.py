@@ -8,11 +8,11 @@ from hansa.core.errors import ConfigError, IdentityError
 from hansa.core.types import Digest
 from hansa.learning import data, examples
 from hansa.learning.examples import Examples
-from hansa.learning.normalisation import Normalisation
+from hansa.learning.normalisation import standardised
 from hansa.node.config import DataConfig
 
 Site = tuple[Examples, Digest]
-"""Rows in standard scores, and the salted digest of the rows as they were read (R17)."""
+"""Rows in standard scores (a text's as they are), and the salted digest of the rows as they were read (R17)."""
 
 
 class Table:
@@ -33,7 +33,7 @@ class Table:
         seen = self._stamp()
         rows = data.read(self._path, self._section.data_schema)
         self._seen = seen
-        return Normalisation.fit(rows).apply(rows), examples.digest(rows, self._salt)
+        return standardised(rows, self._section.data_schema), examples.digest(rows, self._salt)
 
     def reread(self) -> Site | None:
         """The rows if the file has changed since they were read, else nothing."""

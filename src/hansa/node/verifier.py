@@ -14,7 +14,6 @@ from hansa.identity.statements import Attestation, Evaluation
 from hansa.node.ballots import SignedEvaluation, SignedVerdict, contract_domain
 from hansa.node.hearing import Hearing
 from hansa.node.intake import reached, read_submission
-from hansa.node.measure import measure
 from hansa.node.node import LAG, Parts
 from hansa.node.records import Left, Measured, Published, Shared, Voted
 from hansa.rounds import duties
@@ -218,7 +217,7 @@ class VerifierNode(Hearing):
         if guarded is None:
             raise BlobUnavailable("the opened shard has not been brought here yet")
         state = await self.model(job, spec, _after(job, duty.milestone))
-        found = await measure(self.parts.workers, spec, state, await self.blobs.own(guarded.ref))
+        found = await self.measure(job, spec, state, await self.blobs.own(guarded.ref))
         metric = PPM * (found.correct or 0) // found.rows
         least = spec.acceptance.baseline + spec.acceptance.margin
         said = Evaluation(job.id, duty.milestone, duty.model, duty.shard, metric, spec.acceptance.baseline, metric >= least)

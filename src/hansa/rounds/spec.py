@@ -11,6 +11,7 @@ from hansa.core.encoding import canonical, decode, sha256
 from hansa.core.errors import DigestMismatch, FormatError
 from hansa.core.types import BlobRef, Digest
 from hansa.learning.compression.choice import AnyCompression
+from hansa.learning.pace import Pace
 from hansa.learning.robust import AnyRule
 from hansa.learning.schema import Schema
 from hansa.learning.strategies import AnyStrategy
@@ -49,7 +50,8 @@ class JobSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=True
 
     `bound` is the largest change of one weight that an update carries; with `bits` it fixes the public scales. `max_weight` 1 means
     that every site counts the same and no row count leaves a site (R9). `progress` is a public blob of examples for the live figures.
-    An update is clipped to the norm `clip` (0: not at all), then compressed; a `rule` takes the place of the weighted mean.
+    An update is clipped to the norm `clip` (0: not at all), then compressed; a `rule` takes the place of the weighted mean. A slow site
+    may train less than the strategy says, within the bounds of `pace`.
     """
 
     title: str
@@ -68,6 +70,7 @@ class JobSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=True
     compression: AnyCompression | None = None
     rule: AnyRule | None = None
     topology: Topology = Star()
+    pace: Pace | None = None
     protocol: str = PROTOCOL
 
     def __post_init__(self) -> None:
@@ -81,7 +84,10 @@ class JobSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=True
             raise FormatError(f"updates are clipped to a positive, finite norm, or not at all with 0, not to {self.clip}")
         if not self.topology.networked:
             raise FormatError("jobs run over the star; other topologies run in simulation (`hansa simulate`)")
+        fitting.check_architecture(self.strategy, self.architecture)
         fitting.check_weights(self.strategy, self.max_weight)
+        fitting.check_sums(self.strategy, self.bits, self.clip, self.compression)
+        fitting.check_pace(self.strategy, self.pace)
         if self.rule is not None:
             fitting.check_rule(self.rule, self.strategy, self.compression, self.max_weight)
 

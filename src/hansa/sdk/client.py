@@ -29,7 +29,10 @@ from hansa.market import order as orders
 from hansa.market.acceptance import Sealed, seal
 from hansa.market.membership import Standing
 from hansa.market.order import Order, Parent
+from hansa.model.architectures import Lora, merge
+from hansa.model.state import ModelState
 from hansa.monitoring.audit import AuditReport, audit, find_model
+from hansa.node.beginning import frozen_model
 from hansa.node.client import ClientNode
 from hansa.node.compose import compose
 from hansa.node.config import load_node
@@ -144,6 +147,8 @@ class Client(Observer):
         prepared = await asyncio.to_thread(orders.prepare, order, folder)
         prepared = prepared if parent is None else orders.descend(prepared, parent)
         genesis, progress = await self.node.offer(prepared.genesis), await self.node.offer(prepared.progress)
+        if prepared.adapted:
+            await self.node.offer(prepared.adapted)
         spec = await self.node.offer(write_spec(orders.specification(order, prepared, genesis, progress)))
         resumed = record.exists()
         if resumed:
@@ -180,6 +185,18 @@ class Client(Observer):
         """A blob of a job, verified, from whoever holds it."""
         state = self.job(job)
         return await self.node.blobs.get(ref, self.node.holders(state))
+
+    async def take(self, job: int) -> ModelState:
+        """A finished job's last model, ready for use: an adapter's is merged into the model that it adapts, and then needs it no more."""
+        state = self.job(job)
+        if len(state.final) < state.terms.rounds:
+            raise ProtocolError(f"job {job} has {len(state.final)} of {state.terms.rounds} final rounds; its model is not finished")
+        spec, _ = await self.node.spec(state)
+        model = await self.node.model(state, spec, state.terms.rounds + 1)
+        if not isinstance(spec.architecture, Lora):
+            return model
+        frozen = await frozen_model(self.node.blobs, spec, self.node.holders(state))
+        return await asyncio.to_thread(merge, spec.architecture, frozen, model)
 
     async def audit(self, what: int | bytes) -> AuditReport:
         """How a job's last model, or the model of this digest, came to be."""

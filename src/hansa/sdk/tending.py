@@ -16,11 +16,10 @@ from hansa.identity.keystore import write_private
 from hansa.learning import data, shards
 from hansa.learning.examples import Examples
 from hansa.learning.metrics import Evaluation
-from hansa.learning.normalisation import Normalisation
+from hansa.learning.normalisation import standardised
 from hansa.market.order import Order, Parent, prepare
 from hansa.market.standing import Seen, StandingOrder, Tended, Wait, accepted, decide, posting, rejected
 from hansa.model import codec
-from hansa.node.measure import measure
 from hansa.rounds.job import JobState, Phase
 from hansa.rounds.spec import PPM
 from hansa.sdk.client import FINISHED, Client
@@ -70,7 +69,7 @@ class Tender:
         now = int(self._client.node.now())
         right = 0.0
         if tended.version:
-            recent = Normalisation.fit(rows).apply(rows).newest(self._standing.recent)
+            recent = standardised(rows, self._standing.order.data_schema).newest(self._standing.recent)
             right = await self._share(tended, recent)
         decision = decide(self._standing, tended, Seen(now, len(rows), right))
         if isinstance(decision, Wait):
@@ -134,10 +133,10 @@ class Tender:
     async def _evaluate(self, tended: Tended, rows: Examples, state: JobState | None = None) -> Evaluation:
         """A version on some rows, in a worker."""
         state = state or self._made_by(tended)
-        spec, _ = await self._client.node.spec(state)
-        return await measure(
-            self._client.node.parts.workers, spec, codec.decode(await self._model(tended, state), spec.layout), shards.write(rows)
-        )
+        node = self._client.node
+        spec, _ = await node.spec(state)
+        model = codec.decode(await self._model(tended, state), spec.layout)
+        return await node.measure(state, spec, model, shards.write(rows))
 
     async def _model(self, tended: Tended, state: JobState | None = None) -> bytes:
         state = state or self._made_by(tended)

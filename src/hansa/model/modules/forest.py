@@ -33,4 +33,8 @@ class Forest(nn.Module):
             place = order * inner + node
             node = 2 * node + 1 + (rows.gather(1, features[place]) > thresholds[place])
         values = self.leaves.flatten()[order * (inner + 1) + node - inner]
-        return values.reshape(len(rows), declared.steps, declared.outputs).sum(1)
+        # Step after step, as `trees.predict` adds: a library's own sum has an order that depends on the machine (R12).
+        total = torch.zeros(len(rows), declared.outputs, device=rows.device)
+        for step in values.reshape(len(rows), declared.steps, declared.outputs).unbind(1):
+            total = total + step
+        return total
