@@ -86,9 +86,7 @@ def test_a_language_model() -> None:
 
 def test_each_client_has_its_own_weights_correction_and_moments() -> None:
     size = layout(MLP).size
-    begun = [
-        Start(initial(MLP, client).vector, correction=(0.01 * RANDOM.standard_normal(size)).astype(np.float32)) for client in range(5)
-    ]
+    begun = [Start(initial(MLP, client).vector, correction=(0.01 * RANDOM.standard_normal(size)).astype(np.float32)) for client in range(5)]
     compare(MLP, Objective.CATEGORICAL, SGD, begun)
     heavy = LocalTraining(rate=0.1, batch=8, epochs=2, momentum=0.9)
     begun = [Start(initial(MLP, client).vector, moments=(RANDOM.standard_normal(size).astype(np.float32),)) for client in range(5)]
