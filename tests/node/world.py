@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from msgspec.structs import replace
 
 from hansa.chain import deployment
 from hansa.chain.bindings import structs
@@ -40,7 +39,7 @@ from hansa.market.membership import Entry as Listing
 from hansa.market.membership import join
 from hansa.market.posting import nets, post
 from hansa.model import codec
-from hansa.model.architectures import Linear, Objective, initial
+from hansa.model.architectures import Architecture, Linear, Objective, initial
 from hansa.node.beacon import JournalBeacon
 from hansa.node.book import Book
 from hansa.node.client import ClientNode
@@ -61,6 +60,7 @@ from hansa.transport.memory import MemoryNetwork
 U = 10**18
 FEATURES = 7
 SCHEMA = Schema(features=tuple(Numeric(f"x{place}") for place in range(FEATURES)), label="y", classes={"no": 0, "yes": 1})
+MODEL = Linear(FEATURES, 1)
 PATIENCE_OF_A_TEST = 30.0
 """Real seconds after which a test that still waits has failed."""
 
@@ -252,22 +252,26 @@ class World:
     async def post(
         self, *, rounds: int = 4, milestones: int = 2, trainers: int = 3, quorum: int = 3, verifiers: int = 3, patience: int = 80,
         window: int = 16, enrol: int = 40, deadline: int = 4_000, seed: int = 3, local: LocalTraining | None = None, bound: float = 1.0,
-        **declared: object,
+        architecture: Architecture = MODEL, held: Callable[[int, int], Examples] = rows, **declared: object,
     ) -> int:  # fmt: skip
-        """A job of the party "client" over 8 parameters, posted; its seats are taken as its terms say. `declared` changes its spec."""
+        """A job of the party "client", over 8 parameters unless an architecture is given, posted; its seats are taken as its terms say.
+
+        `held` gives the client's rows by a seed and a number; `declared` changes the spec.
+        """
         client = self["client"]
         assert isinstance(client, ClientNode)
-        architecture = Linear(FEATURES, 1)
         genesis = await client.offer(codec.encode(initial(architecture, 7)))
-        held = [await client.offer(shards.write(rows(1_000 + place, 60))) for place in range(milestones)]
-        progress = await client.offer(shards.write(rows(999, 60)))
-        sealed = acceptance.seal(self.placed.chain_id, self.contracts.acceptance.address, client.account, held)
+        opened = [await client.offer(shards.write(held(1_000 + place, 60))) for place in range(milestones)]
+        progress = await client.offer(shards.write(held(999, 60)))
+        sealed = acceptance.seal(self.placed.chain_id, self.contracts.acceptance.address, client.account, opened)
+        usual: dict[str, Any] = {
+            "title": "a test", "data": SCHEMA, "objective": Objective.BINARY, "max_weight": 1_000,
+            "strategy": FedAvg(local or LocalTraining(rate=0.5, batch=8, epochs=1)),
+            "acceptance": Acceptance("accuracy", 500_000, 0, "chance"),
+        }  # fmt: skip
         spec = JobSpec(
-            title="a test", data=SCHEMA, architecture=architecture, objective=Objective.BINARY,
-            strategy=FedAvg(local or LocalTraining(rate=0.5, batch=8, epochs=1)), seed=seed, genesis=genesis, progress=progress,
-            acceptance=Acceptance("accuracy", 500_000, 0, "chance"), max_weight=1_000, bound=bound,
+            architecture=architecture, seed=seed, genesis=genesis, progress=progress, bound=bound, **usual | declared
         )  # fmt: skip
-        spec = replace(spec, **declared)
         ref, now = await client.offer(write_spec(spec)), int(self.clock.now())
         terms = structs.Terms(
             spec=ref.digest, genesis=genesis.digest, acceptance=sealed.root(), rounds=rounds, milestones=milestones, quorum=quorum,
@@ -299,10 +303,12 @@ async def open_world(deployments: Path, *, home: Path | None = None, url: str = 
         await world.close()
 
 
-def trainer(seed: int, *, schema: Schema = SCHEMA, kind: type[TrainerNode] = TrainerNode) -> Make:
-    """A site with rows of its own."""
-    held = rows(seed)
-    return lambda parts: kind(parts, schema, held, examples.digest(held, sha256(b"salt %d" % seed)), disclose_rows=True)
+def trainer(
+    seed: int, *, schema: Schema = SCHEMA, kind: type[TrainerNode] = TrainerNode, held: Examples | None = None, **options: Any
+) -> Make:
+    """A site with rows of its own; `options` go to its node."""
+    held = rows(seed) if held is None else held
+    return lambda parts: kind(parts, schema, held, examples.digest(held, sha256(b"salt %d" % seed)), disclose_rows=True, **options)
 
 
 async def populate(

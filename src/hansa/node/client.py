@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 
 from hansa.core.errors import HansaError, ProtocolError
 from hansa.core.types import Address, BlobRef
 from hansa.learning.metrics import Evaluation
 from hansa.market.acceptance import Sealed
+from hansa.model.architectures import Lora, merge
+from hansa.model.state import ModelState
+from hansa.node.beginning import frozen_model
 from hansa.node.node import Node, Parts
 from hansa.rounds import duties
 from hansa.rounds.client import client_duties
@@ -57,6 +61,17 @@ class ClientNode(Node):
     async def offer(self, data: bytes) -> BlobRef:
         """Store a blob of a job that is about to be posted, readable by whoever may talk to this node."""
         return await self.blobs.keep(0, data, 1 << 40, open=True)
+
+    async def take(self, job: JobState) -> ModelState:
+        """The last model, an adapter's merged into the model that it adapts; ProtocolError while rounds are to come."""
+        if len(job.final) < job.terms.rounds:
+            raise ProtocolError(f"job {job.id} has {len(job.final)} of {job.terms.rounds} final rounds; its model is not finished")
+        spec, _ = await self.spec(job)
+        model = await self.model(job, spec, job.terms.rounds + 1)
+        if not isinstance(spec.architecture, Lora):
+            return model
+        frozen = await frozen_model(self.blobs, spec, self.holders(job))
+        return await asyncio.to_thread(merge, spec.architecture, frozen, model)
 
     async def evaluate(self, job: JobState, number: int) -> Evaluation:
         """The model after final round `number` on the job's public progress rows."""

@@ -29,10 +29,8 @@ from hansa.market import order as orders
 from hansa.market.acceptance import Sealed, seal
 from hansa.market.membership import Standing
 from hansa.market.order import Order, Parent
-from hansa.model.architectures import Lora, merge
 from hansa.model.state import ModelState
 from hansa.monitoring.audit import AuditReport, audit, find_model
-from hansa.node.beginning import frozen_model
 from hansa.node.client import ClientNode
 from hansa.node.compose import compose
 from hansa.node.config import load_node
@@ -188,15 +186,7 @@ class Client(Observer):
 
     async def take(self, job: int) -> ModelState:
         """A finished job's last model, ready for use: an adapter's is merged into the model that it adapts, and then needs it no more."""
-        state = self.job(job)
-        if len(state.final) < state.terms.rounds:
-            raise ProtocolError(f"job {job} has {len(state.final)} of {state.terms.rounds} final rounds; its model is not finished")
-        spec, _ = await self.node.spec(state)
-        model = await self.node.model(state, spec, state.terms.rounds + 1)
-        if not isinstance(spec.architecture, Lora):
-            return model
-        frozen = await frozen_model(self.node.blobs, spec, self.node.holders(state))
-        return await asyncio.to_thread(merge, spec.architecture, frozen, model)
+        return await self.node.take(self.job(job))
 
     async def audit(self, what: int | bytes) -> AuditReport:
         """How a job's last model, or the model of this digest, came to be."""
