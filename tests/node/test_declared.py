@@ -18,6 +18,7 @@ from hansa.learning.strategies.fedbuff import FedBuff
 from hansa.learning.strategies.scaffold import Scaffold
 from hansa.learning.strategy import LocalTraining, Vectors
 from hansa.model.state import ModelState, Vector
+from hansa.monitoring.audit import audit
 from hansa.node.coordinator import CoordinatorNode
 from hansa.node.trainer import TrainerNode
 from hansa.node.verifier import VerifierNode
@@ -162,6 +163,16 @@ def test_an_asynchronous_round_waits_for_nobody_and_takes_a_stale_update_once(ha
         assert rounds[0] == 1, "what it made of the first model was taken later"
         assert len(set(rounds)) == len(rounds), "and only once"
         assert world.state(job).removed == (), "verifiers found nothing wrong"
+        client = world["client"]
+
+        async def sound(staleness: int) -> bool:
+            state = world.state(job)
+            holders = client.holders(state)
+            account_of = client.follower.directory.account_of
+            got = await audit(state, 8, lambda ref: client.blobs.get(ref, holders), world.domain, account_of, {}, staleness)
+            return got.sound
+
+        assert await sound(4) and not await sound(0), "an auditor knows how stale an update may be"
 
     hall.play(scenario)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 import msgspec
+from msgspec.structs import replace
 
 from hansa.core.errors import HansaError, ProtocolError
 from hansa.core.types import Address, BlobRef, Wei
@@ -14,6 +15,7 @@ from hansa.rounds.anchor import updates_root
 from hansa.rounds.credits import add, credits_root, earned, round_price
 from hansa.rounds.job import FinalRound, JobState
 from hansa.rounds.manifest import Manifest
+from hansa.rounds.staleness import Used, check, used_by
 
 Get = Callable[[BlobRef], Awaitable[bytes]]
 
@@ -83,12 +85,13 @@ def find_model(jobs: Mapping[int, JobState], model: bytes) -> tuple[JobState, in
 
 async def audit(
     job: JobState, last: int, get: Get, domain: Domain, account_of: Callable[[Address], Address],
-    transactions: Mapping[tuple[int, int], bytes],
+    transactions: Mapping[tuple[int, int], bytes], staleness: int = 0,
 ) -> AuditReport:  # fmt: skip
-    """Check rounds 1 to `last` of a job. `get` fetches and verifies a blob; `transactions`: where each (round, attempt) was anchored."""
+    """Check rounds 1 to `last` of a job. `get` fetches and verifies a blob; `transactions`: where each (round, attempt) was anchored;
+    `staleness`: for how many rounds an update is good, as an asynchronous job's specification says."""
     findings: list[Finding] = []
     records: list[RoundRecord] = []
-    base, credits = job.terms.genesis, dict[Address, Wei]()
+    base, credits, pages = job.terms.genesis, dict[Address, Wei](), list[Manifest]()
     for number, final in enumerate(job.final[:last], start=1):
         anchor = final.anchor
         findings.append(Finding(f"round {number} starts from the model before it", anchor.base == base, anchor.base.hex()))
@@ -99,7 +102,9 @@ async def audit(
             findings.append(Finding(f"blobs of round {number} are served and match their digests", False, str(error)))
             break
         findings.append(Finding(f"blobs of round {number} are served and match their digests", True, anchor.model.hex()))
-        findings += _signatures(job, number, page, domain, account_of)
+        then = replace(job, round=number, base=anchor.base)
+        findings += _signatures(then, page, domain, account_of, staleness, used_by(pages[len(pages) - staleness :] if staleness else ()))
+        pages.append(page)
         root = updates_root(each.statement for each in page.updates)
         findings.append(Finding(f"the updates of round {number} are those anchored", root == anchor.updates, root.hex()))
         credits = add(credits, _shares(job, number, final, page))
@@ -118,20 +123,22 @@ async def audit(
     )  # fmt: skip
 
 
-def _signatures(job: JobState, number: int, page: Manifest, domain: Domain, account_of: Callable[[Address], Address]) -> Sequence[Finding]:
-    """Every update is signed by a trainer that had a seat, for this job, round and base."""
+def _signatures(
+    job: JobState, page: Manifest, domain: Domain, account_of: Callable[[Address], Address], staleness: int, used: Used
+) -> Sequence[Finding]:
+    """Every update is signed by a trainer that had a seat, for this job and a round and base that the job's present round takes."""
     wrong = []
     for accepted in page.updates:
         said = accepted.statement
         try:
             signer = account_of(said.signer_of(domain, accepted.signature))
+            check(job, said, staleness, used)
         except HansaError:
             wrong.append(said.trainer)
             continue
-        right = (said.job, said.round, said.base) == (job.id, number, page.base.digest)
-        if signer != said.trainer or said.trainer not in job.members(number) or not right:
+        if signer != said.trainer or said.trainer not in job.members(job.round):
             wrong.append(said.trainer)
-    return [Finding(f"the {len(page.updates)} updates of round {number} are signed by seated trainers", not wrong, ", ".join(wrong))]
+    return [Finding(f"the {len(page.updates)} updates of round {job.round} are signed by seated trainers", not wrong, ", ".join(wrong))]
 
 
 def _shares(job: JobState, number: int, final: FinalRound, page: Manifest) -> dict[Address, Wei]:

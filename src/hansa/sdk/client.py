@@ -203,7 +203,9 @@ class Client(Observer):
         async def get(ref: BlobRef) -> bytes:
             return await self.fetch(state.id, ref)
 
-        return await audit(state, last, get, self.node.parts.domain, self.follower.directory.account_of, transactions)
+        spec, _ = await self.node.spec(state)
+        account_of = self.follower.directory.account_of
+        return await audit(state, last, get, self.node.parts.domain, account_of, transactions, spec.staleness)
 
     async def publish(self, job: int, title: str) -> int:
         """Put a job's final model into the registry as a candidate, approved at once if its verifiers accepted it; its number."""
