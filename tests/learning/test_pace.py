@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from hansa.core.errors import DataError, FormatError
-from hansa.learning.pace import Pace, paced
+from hansa.learning.pace import Pace, least, paced
 from hansa.learning.strategy import LocalTraining
 
 STEPS = LocalTraining(rate=0.1, batch=10, steps=20)
@@ -63,3 +63,9 @@ def test_the_plan_fits_the_device_and_the_bounds(local: LocalTraining, rows: int
     assert seen <= PACE.seconds * speed
     assert plan.batch <= min(local.batch, rows) and plan.rate == local.rate * plan.batch / local.batch
     assert plan.steps <= (local.steps or local.epochs * -(-rows // min(local.batch, rows)))
+
+
+def test_a_device_is_first_measured_by_the_least_training() -> None:
+    assert least(STEPS, PACE, 500) == replace(STEPS, steps=4, batch=2, rate=0.1 * 2 / 10)
+    assert least(EPOCHS, PACE, 5) == replace(EPOCHS, steps=3, epochs=0, batch=2, rate=0.1 * 2 / 10)
+    assert least(STEPS, replace(PACE, batch=64), 500) == replace(STEPS, steps=4)

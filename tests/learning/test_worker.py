@@ -4,12 +4,13 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 import torch
+from msgspec.structs import replace
 
 from hansa.core.encoding import encode
 from hansa.core.errors import ConfigError, DataError, FormatError
 from hansa.core.types import BlobRef, Digest
 from hansa.learning import worker
-from hansa.learning.calls import EvaluateCall, Evaluated, LoadCall, Loaded, NeedRows, Rows, TrainCall, Trained, read_answer
+from hansa.learning.calls import EvaluateCall, Evaluated, LoadCall, Loaded, NeedFrozen, NeedRows, Rows, TrainCall, Trained, read_answer
 from hansa.learning.examples import Examples
 from hansa.learning.local import evaluate, place
 from hansa.learning.site import contribute
@@ -109,6 +110,24 @@ def test_an_adapter_comes_with_its_frozen_model() -> None:
         call("evaluate", EvaluateCall(lora, Objective.BINARY, ROWS, frozen=True), adapter.vector, frozen.vector[1:])
     with pytest.raises(FormatError, match="only an adapter"):
         call("evaluate", EvaluateCall(MODEL, Objective.BINARY, ROWS, frozen=True), STATE.vector, frozen.vector)
+
+
+def test_a_frozen_model_is_asked_for_once_and_then_kept() -> None:
+    mlp = Mlp(7, (3,), 1)
+    frozen, lora = initial(mlp, 1), Lora(mlp, BlobRef(Digest(b"\x08" * 32), 100), rank=1, alpha=1)
+    adapter = initial(lora, 2)
+    header = TrainCall(lora, Objective.BINARY, STRATEGY, 3, ROWS)
+    need = (NeedFrozen((b"\x08" * 32).hex()), [])
+    assert call("train", header, adapter.vector) == need
+    assert call("evaluate", EvaluateCall(lora, Objective.BINARY, ROWS), adapter.vector) == need
+    # A model that came with a call that could not be done is not kept: its rows must come with it.
+    assert call("train", replace(header, frozen=True), adapter.vector, frozen.vector) == (NeedRows("site"), [])
+    assert call("train", replace(header, attached=True), adapter.vector, EXAMPLES.features, EXAMPLES.labels) == need
+    both = replace(header, frozen=True, attached=True)
+    first, sent = call("train", both, adapter.vector, frozen.vector, EXAMPLES.features, EXAMPLES.labels)
+    assert isinstance(first, Trained) and call("train", header, adapter.vector) == (first, sent)
+    other = replace(header, architecture=replace(lora, weights=BlobRef(Digest(b"\x09" * 32), 100)))
+    assert call("train", other, adapter.vector) == (NeedFrozen((b"\x09" * 32).hex()), [])
 
 
 def test_a_narrow_device_names_its_class() -> None:

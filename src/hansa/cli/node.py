@@ -27,7 +27,7 @@ def new(
     deployment: Annotated[Path, typer.Option(help="The network's deployment file.")],
     port: Annotated[int, typer.Option(help="Port to listen on; peers reach the node there.", min=1, max=65535)],
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    data: Annotated[Path | None, typer.Option(help="A trainer's CSV, Parquet or NPZ file.")] = None,
+    data: Annotated[Path | None, typer.Option(help="A trainer's CSV, Parquet, NPZ or text file.")] = None,
     schema: Annotated[Path | None, typer.Option(help="TOML file that declares the data's columns.")] = None,
     device: Annotated[str, typer.Option(help="Where it trains: cpu, cuda, rocm, xpu or mps.")] = "cpu",
     json: Json = False,
