@@ -28,6 +28,14 @@ def test_a_star_of_one_is_bound_by_the_site() -> None:
     assert through_hub(WORK, 1, SITE, HUB) == pytest.approx(0.125 + 1.5 + 1.25 + (0.25 + 0.2 + 1.25) + 1.5)
 
 
+def test_holders_share_the_way_down() -> None:
+    # 40 MB at 10 MB/s take 4 s; from two holders 2 s; from eight 0.5 s, and the site's own link needs 1 s for its 4 MB.
+    alone = through_hub(WORK, 10, SITE, HUB)
+    assert [alone - through_hub(WORK, 10, SITE, HUB, holders=many) for many in (1, 2, 8)] == [0.0, 2.0, 3.0]
+    with pytest.raises(FormatError, match="at least one holder"):
+        through_hub(WORK, 10, SITE, HUB, holders=0)
+
+
 def test_peers_by_hand() -> None:
     # Up 1 s; nine others' at 4 MB/s; ten updates summed, the own one among them.
     assert among_peers(WORK, 10, SITE) == 0.125 + (0.5 + 1.0) + (0.5 + 9 / 4) + 3.5

@@ -56,17 +56,20 @@ class Work(msgspec.Struct, frozen=True):
         return self.steps * self.step
 
 
-def through_hub(work: Work, workers: int, site: Link, hub: Link, *, agreement: float = 0.0) -> float:
+def through_hub(work: Work, workers: int, site: Link, hub: Link, *, holders: int = 1, agreement: float = 0.0) -> float:
     """Exposed seconds of a round of the star, whose coordinator and verifiers sit on a link like `hub`.
 
     Encode; gather (the slower of a worker's way up and the coordinator's way down for all); sum; the verifiers' gathering from the
-    coordinator and their sum; `agreement` on the ledger; scatter (the slower of a worker's way down and the coordinator's way up for all).
-    One verifier's fetching is counted: they fetch from several holders, side by side.
+    coordinator and their sum; `agreement` on the ledger; scatter (the slower of a worker's way down and the way up for all of the model's
+    `holders`, each on a link like `hub`: whoever found the round right holds its model, and a worker takes its parts from all of them).
+    One verifier's fetching is counted: they fetch side by side.
     """
+    if holders < 1:
+        raise FormatError(f"a model has at least one holder, not {holders}")
     updates, models = 8.0 * work.update * _several(workers), 8.0 * work.model * workers
     gather = site.latency + max(8.0 * work.update / site.up, updates / hub.down)
     judge = hub.latency + updates / min(hub.up, hub.down)
-    scatter = site.latency + max(8.0 * work.model / site.down, models / hub.up)
+    scatter = site.latency + max(8.0 * work.model / site.down, models / (holders * hub.up))
     return work.encode + gather + 2 * _sum(work, workers) + judge + agreement + scatter + _wait(work)
 
 
