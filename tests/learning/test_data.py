@@ -11,7 +11,7 @@ from pyarrow import parquet
 from hansa.core.errors import DataError
 from hansa.learning.data import read
 from hansa.learning.examples import split
-from hansa.learning.schema import Categorical, Numeric, Schema
+from hansa.learning.schema import Categorical, Numeric, Schema, Tokens
 
 SCHEMA = Schema((Numeric("age"), Categorical("pain", ("1", "2", "3")), Numeric("dose")), "ill", {"no": 0, "yes": 1})
 TABLE = "id,age,pain,dose,ill\n1,63.0,1,.7,no\n2, 28 ,2.0,1e-3,yes\n3,40,3,-5,yes\n"
@@ -22,6 +22,19 @@ def csv(folder: Path, text: str) -> Path:
     path = folder / "site.csv"
     path.write_bytes(text.encode("latin-1"))
     return path
+
+
+def test_a_text_is_cut_as_its_schema_says(tmp_path: Path) -> None:
+    path = tmp_path / "play.txt"
+    path.write_bytes(b"abcdefgh\xff")
+    assert read(path, Schema((Tokens("play", 4),))).features.tolist() == [[97, 98, 99, 100, 101], [101, 102, 103, 104, 255]]
+    assert len(read(path, Schema((Tokens("play", 4, stride=1),)))) == 5
+    with pytest.raises(DataError, match="too short"):
+        read(path, Schema((Tokens("play", 9),)))
+    with pytest.raises(DataError, match="cannot be read"):
+        read(tmp_path / "none.txt", Schema((Tokens("play", 9),)))
+    with pytest.raises(DataError, match="is a table"):
+        read(csv(tmp_path, TABLE), Schema((Tokens("play", 9),)))
 
 
 def test_a_table_is_coded_by_its_schema(tmp_path: Path) -> None:

@@ -3,7 +3,8 @@ import pytest
 
 from hansa.core.errors import DataError
 from hansa.learning.examples import Examples
-from hansa.learning.normalisation import Normalisation
+from hansa.learning.normalisation import Normalisation, standardised
+from hansa.learning.schema import Numeric, Schema, Tokens
 
 
 def rows(*features: tuple[float, ...]) -> Examples:
@@ -21,6 +22,13 @@ def test_scores_are_by_the_fitted_rows_with_n_minus_1() -> None:
 def test_a_feature_constant_in_training_cannot_explode_elsewhere(value: float) -> None:
     fitted = Normalisation.fit(rows(*[(value, float(i)) for i in range(7)]))
     assert fitted.apply(rows((value + 1, 3.0), (value * 2, 3.0))).features[:, 0].tolist() == [0, 0]
+
+
+def test_a_tables_rows_are_scored_and_a_texts_are_not() -> None:
+    found = rows((1, 10), (2, 20), (3, 30))
+    table, text = Schema((Numeric("a"), Numeric("b")), "y"), Schema((Tokens("play", 1),))
+    assert standardised(found, table).features.tobytes() == Normalisation.fit(found).apply(found).features.tobytes()
+    assert standardised(found, text) is found
 
 
 def test_a_single_row_becomes_zeros() -> None:

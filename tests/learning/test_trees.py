@@ -315,3 +315,19 @@ def test_four_sites_reach_the_accuracy_of_a_known_implementation() -> None:
     accuracy = float(((predict(trees, grown(trees, Objective.BINARY, sites), scaled)[:, 0] > 0) == answers).mean())
     print(f"four sites {accuracy:.3f}, scikit-learn on the pooled rows {known:.3f}")
     assert accuracy >= 0.93
+
+
+def test_a_model_adds_its_trees_in_the_order_in_which_they_grew() -> None:
+    trees, random = Trees(2, steps=40, depth=1, bins=4), np.random.Generator(np.random.PCG64(6))
+    start = initial(trees, 0)
+    vector, spans = start.vector.copy(), {tensor.name: span for tensor, span in start.layout.spans()}
+    # Leaves of unlike sizes: another order of adding them gives other bits.
+    vector[spans["leaves"]] = random.standard_normal(80) * 10.0 ** random.integers(-3, 4, 80)
+    vector[spans["levels"]] = trees.levels
+    parameters = {name: torch.tensor(values) for name, values in ModelState(start.layout, vector).tensors().items()}
+    rows = random.standard_normal((50, 2)).astype(np.float32)
+    found = torch.func.functional_call(build(trees), parameters, torch.tensor(rows)).numpy()
+    expected = np.zeros(50, np.float32)
+    for left, right in vector[spans["leaves"]].reshape(40, 2):
+        expected = expected + np.where(rows[:, 0] > trees.edges()[0], right, left)
+    assert found[:, 0].tobytes() == expected.tobytes()

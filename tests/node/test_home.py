@@ -33,6 +33,18 @@ def test_a_home_opens_again(tmp_path: Path) -> None:
     assert premises.entry.roles == 1 << 1 and len((tmp_path / "salt").read_bytes()) == 32
 
 
+@pytest.mark.parametrize("share", ["0.0", "1.5", "-1.0"])
+def test_a_devices_share_is_a_part(tmp_path: Path, share: str) -> None:
+    make(tmp_path)
+    config = tmp_path / CONFIG
+    assert load_node(config).share == 1.0
+    config.write_text(config.read_text().replace("share = 1.0", "share = 0.25"))
+    assert load_node(config).share == 0.25
+    config.write_text(config.read_text().replace("share = 0.25", f"share = {share}"))
+    with pytest.raises(ConfigError, match="above 0 and at most 1"):
+        load_node(config)
+
+
 def test_nothing_secret_is_readable_by_others(tmp_path: Path) -> None:
     make(tmp_path)
     for path in tmp_path.rglob("*"):
