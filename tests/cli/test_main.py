@@ -22,7 +22,7 @@ def test_every_command_explains_itself(hansa: Hansa) -> None:
     for noun, verbs in {
         "node": ("new", "run", "register", "status"),
         "job": ("post", "tend", "list", "show", "watch"),
-        "model": ("publish",),
+        "model": ("publish", "save"),
     }.items():
         said = hansa(noun, "--help")
         assert said.code == 0 and all(f"  {verb}" in said.out for verb in verbs)

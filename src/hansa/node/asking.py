@@ -22,15 +22,15 @@ async def ask(
 ) -> tuple[Answer, list[memoryview]]:
     """The answer and its buffers; `vectors` are the model's and what the call announces beside it.
 
-    ProtocolError when the node has no workers, or one asks for what it was given.
+    ProtocolError when the node has no workers.
     """
     if workers is None:
         raise ProtocolError("this node was composed without workers; it neither trains nor evaluates models")
     kind = "train" if isinstance(call, TrainCall) else "evaluate"
     first, *beside = (vector.tobytes() for vector in vectors)
     model: list[bytes] = []
-    # Each repetition may meet another worker of the pool: what one lacked is sent to the next one too.
-    for _ in range(3):
+    # Each repetition may meet another worker of the pool: what one lacked is sent to the next one too, so that three calls are the most.
+    while True:
         table = [rows.features.tobytes(), rows.labels.tobytes()] if call.attached else []
         header, buffers = await workers.run(kind, encode(call), [first, *model, *beside, *table], timeout=timeout)
         answer = read_answer(header)
@@ -40,4 +40,3 @@ async def ask(
             model, call = [(await frozen()).vector.tobytes()], replace(call, frozen=True)
         else:
             return answer, buffers
-    raise ProtocolError("the workers ask again for what they were given; restart the node")
