@@ -7,6 +7,7 @@ mean over seeds of the test accuracy of the last model. A run that diverges coun
 from __future__ import annotations
 
 import json
+import os
 import statistics
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -22,6 +23,7 @@ from hansa.core.errors import ConfigError, FormatError, ProtocolError
 from hansa.learning import robust
 from hansa.learning.robust import AnyRule
 from hansa.model.update import largest
+from hansa.runtime.lifeline import die_with_parent
 from hansa.simulation.attacks import AnyAttack
 from hansa.simulation.draw import Fixed
 from hansa.simulation.partition import Dirichlet
@@ -140,7 +142,9 @@ def run(study: Study, kept: Path, workers: int, told: Callable[[int, int], None]
     found = read(study, kept)
     missing = [cell for cell in cells(study) if cell not in found]
     of, done = len(found) + len(missing), len(found)
-    with kept.open("a") as file, ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+    # Whoever ends this process, by whatever signal, has ended its workers too.
+    pool = ProcessPoolExecutor(workers, get_context("spawn"), initializer=die_with_parent, initargs=(os.getpid(),))
+    with kept.open("a") as file, pool:
         running = {pool.submit(run_cell, study, cell): cell for cell in missing}
         for future in as_completed(running):
             cell, found[cell] = running[future], future.result()
