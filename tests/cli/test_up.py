@@ -11,7 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
+from hansa.core.config import load, save
+from hansa.market.order import Adapter, Order
+from hansa.model import codec
+from hansa.model.architectures import Linear, layout
 from tests.cli.conftest import Hansa
 
 
@@ -22,6 +27,27 @@ def begin(home: Path) -> tuple[subprocess.Popen[str], dict[str, Any]]:
     assert process.stdout is not None
     line = process.stdout.readline()
     return process, json.loads(line) if line else {}
+
+
+def adapt(hansa: Hansa, home: Path) -> None:
+    """Another job trains an adapter of the first one's saved model, and the two are saved as one."""
+    folder = home / "nodes" / "client"
+    hansa("model", "save", "1", folder / "biopsy.safetensors", home=home)
+    order = load(folder / "job.toml", Order)
+    base = order.architecture
+    assert isinstance(base, Linear)
+    saved = codec.decode((folder / "biopsy.safetensors").read_bytes(), layout(base))
+    adapter = Adapter(base, "biopsy.safetensors", rank=1, alpha=2.0)
+    save(folder / "adapter.toml", replace(order, title="an adapter", architecture=adapter, budget="60", rounds=2, milestones=1))
+    job = hansa("job", "post", folder / "adapter.toml", "--wait", "--json", home=home)
+    assert job.code == 0 and isinstance(job.json, dict) and (job.json["final"], job.json["closed"]) == (2, 1), job.err
+    number = str(job.json["job"])
+    said = hansa("model", "save", number, folder / "merged.safetensors", home=home)
+    assert said.code == 0 and f"the model of job {number} is in" in said.out
+    merged = codec.decode((folder / "merged.safetensors").read_bytes(), layout(base))
+    assert merged.layout == saved.layout and merged.vector.tobytes() != saved.vector.tobytes()
+    hansa("model", "save", number, folder / "merged.safetensors", home=home).sentence(2, "is there already")
+    hansa("model", "save", "99", folder / "none.safetensors", home=home).sentence(6, "there is no job 99")
 
 
 @pytest.mark.slow
@@ -43,6 +69,7 @@ def test_a_network_stays_and_comes_back(hansa: Hansa, tmp_path: Path) -> None:
         assert isinstance(shown, dict) and shown["sound"] and shown["report"]["accepted"]
         published = hansa("model", "publish", "1", "--title", "biopsy", "--json", home=home).json
         assert isinstance(published, dict) and published["versions"][0]["status"] == "approved"
+        adapt(hansa, home)
     finally:
         process.send_signal(signal.SIGINT)
         process.communicate(timeout=60)
@@ -53,7 +80,7 @@ def test_a_network_stays_and_comes_back(hansa: Hansa, tmp_path: Path) -> None:
     try:
         assert second["parties"] == first["parties"]
         listed = hansa("job", "list", "--json", home=home).json
-        assert isinstance(listed, list) and [(job["job"], job["state"]) for job in listed] == [(1, "closed")]
+        assert isinstance(listed, list) and [(job["job"], job["state"]) for job in listed] == [(1, "closed"), (3, "closed")]
     finally:
         process.send_signal(signal.SIGINT)
         process.communicate(timeout=60)
