@@ -108,10 +108,10 @@ class Client(Observer):
                 node.sealed[posted.job] = posted.sealed
 
     async def watch(self, number: int) -> AsyncIterator[JobState]:
-        """As everyone sees it; the client's own finished job goes on until every milestone is accepted, for a window at most."""
+        """As everyone sees it; the client's own finished job goes on until every milestone is accepted, for two windows at most."""
         async for state in super().watch(number):
             yield state
-        until = time.monotonic() + self.job(number).terms.window
+        until = time.monotonic() + 2 * self.job(number).terms.window
         while self._unjudged(self.job(number)) and time.monotonic() < until:
             await self._news()
         if self.job(number) != state:
