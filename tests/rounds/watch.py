@@ -68,7 +68,9 @@ class Watch:
     def _somebody_watched(self, job: JobState, at: tuple[int, int]) -> bool:
         """Whether an honest seat was up and reached the ledger from the anchoring until now."""
         seats = [self.world.parties[seat] for seat in job.verifiers]
-        return any(seat.honest and seat.up and seat.steady_since <= self._anchored[at] for seat in seats)
+        # Who was cut off before the anchoring and still is has been steady, but saw nothing of it.
+        there = [seat for seat in seats if seat.honest and seat.up and self.world.reaches_ledger(seat.account)]
+        return any(seat.steady_since <= self._anchored[at] for seat in there)
 
     def _undisturbed(self, job: JobState) -> bytes:
         """The model that the round's trainers, all of them, make of its base when nothing goes wrong."""
